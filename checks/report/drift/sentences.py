@@ -232,9 +232,13 @@ def _cause(view: DriftView) -> Iterator[Sentence]:
         return
     yield (
         f"Of the change of token shares, noise included, {numbers.percent(mixture)} is the mix of domains and "
-        f"{numbers.percent(content)} is the text within them{causes_text(view.parts.causes)}.",
+        f"{numbers.percent(content)} is the text within them{causes_text(view.parts.causes)}."
+        f"{offset_text(view)}",
     )
 
+
+OPPOSED = 0.05
+"""Part of the change, below 0, from which a sentence says what that means."""
 
 CAUSES = ("edits", "added", "removed")
 """Parts of DRIFT_PARTS that add up to the content."""
@@ -244,6 +248,13 @@ def causes_of_content(parts: Mapping[str, Mapping[str, Any]]) -> tuple[float, ..
     """What edited, added and removed documents make of the change, from a slice's rows of DRIFT_PARTS by part."""
     shares = [parts[name]["attribution"] for name in CAUSES if name in parts]
     return tuple(shares) if len(shares) == len(CAUSES) and None not in shares else ()
+
+
+def offset_text(view: DriftView) -> str:
+    """What parts below 0 or above 100 % mean, as a sentence with a space before it; nothing where there are none."""
+    parts = [part for part in (view.parts.mixture, view.parts.content, *view.parts.causes) if part is not None]
+    opposed = min(parts, default=0.0) < -OPPOSED
+    return " A part below 0 % works against the change, and makes others larger than it." if opposed else ""
 
 
 def causes_text(causes: Sequence[float]) -> str:

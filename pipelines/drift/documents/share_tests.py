@@ -1,6 +1,6 @@
 """Which domains' shares can be tested, and the p of a share where documents moved from one domain to another.
 
-Comes in: rows of TURNOVER, and p of `statistics.drift.domain_drift`, which takes every document that only one side holds
+Comes in: rows of TURNOVER, and p of `statistics.drift.domain_drift`, which takes every document that only one side has
 in a domain for a draw: of domain g with probability pi, so that it adds pi (1 - pi) to the variance of the number of
 documents in g.
 

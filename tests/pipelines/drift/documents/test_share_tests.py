@@ -14,8 +14,11 @@ from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
 Row = dict[str, Any]
 
 
+COUNTS = ("kept", "edited", "added", "removed", "moved_in", "moved_out")
+
+
 def row(domain: str, **counts: int) -> Row:
-    return {"domain": domain} | dict.fromkeys(("kept", "edited", "added", "removed", "moved_in", "moved_out"), 0) | counts
+    return {"domain": domain} | dict.fromkeys(COUNTS, 0) | counts
 
 
 def test_few_documents_are_no_test_whether_they_came_or_moved() -> None:
