@@ -166,8 +166,9 @@ def _facts(whole: Row, domains: Sequence[Row], came: Sequence[Row], went: Sequen
             of = _largest(domains, kind, named, whole[kind])
             more = ""
             if kind == "removed" and whole["replaced"]:
-                which = "all" if whole["replaced"] == whole["removed"] > 1 else f"{whole['replaced']:,}"
+                which = "all" if whole["replaced"] == whole["removed"] else f"{whole['replaced']:,}"
                 more = f", {which} of them under an id that now names another text"
+                more = ", whose id now names another text" if whole["removed"] == 1 else more
             copies = whole.get("added_copies") if kind == "added" else 0
             if copies:
                 which = "all" if copies == whole["added"] > 1 else f"{copies:,}"
