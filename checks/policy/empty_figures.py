@@ -6,6 +6,9 @@ from corpus_audit.schemas.spec.slices import parts
 
 _TOO_LITTLE = (
     "too few documents",
+    "too few edited documents",
+    "a side has too few images",
+    "both hold the same images, or a side has too few",
     "fewer than ",
     "a fold holds fewer than ",
     "all vectors are the same",

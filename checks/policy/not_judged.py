@@ -15,8 +15,8 @@ from corpus_audit.schemas.run.results import NotJudged
 from corpus_audit.schemas.spec.policy import Policy, Rule
 from corpus_audit.schemas.spec.slices import Pattern, parts
 
-MOST = 20
-"""Entries that are kept."""
+MOST = 1_000
+"""Entries that are kept: more than any run has, so that none is left out of what people sign."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,9 @@ def robust_band(values: Sequence[float]) -> tuple[float, float]:
 
 
 def proposed_rules(entries: Iterable[NotJudged], existing: Collection[str]) -> str:
-    """YAML of a rule for each entry: that of a starter policy if one has it, else one that warns beyond what was seen.
+    """YAML of a rule for each metric: that of a starter policy if one has it, else one that warns beyond what was seen.
+
+    One rule judges all baselines, or all benchmarks, of which a figure is not judged.
 
     Args:
         entries: what is not judged.
@@ -40,8 +42,13 @@ def proposed_rules(entries: Iterable[NotJudged], existing: Collection[str]) -> s
     """
     known = set(existing)
     texts = []
-    for entry in entries:
+    covered = set()
+    for entry in entries:  # the biggest first: its bound is the highest of those with one pattern
         text = _starter_rule(entry) or _rule_above(entry)
+        judges = entry.metric, _pattern(entry)
+        if judges in covered:
+            continue
+        covered.add(judges)
         id_ = text.splitlines()[0].partition("id: ")[2]
         free = next(name for name in (id_, *(f"{id_}-{n}" for n in range(2, len(known) + 3))) if name not in known)
         known.add(free)
@@ -64,14 +71,17 @@ def _starter_rule(entry: NotJudged) -> str | None:
 
 
 def _rule_above(entry: NotJudged) -> str:
-    key = entry.slice.partition("=")[0]
-    slice_ = "all" if entry.slice == "all" else f"{key}=*"
     return _rule(
         entry.metric,
-        slice_,
+        _pattern(entry),
         {"warn": (None, _rounded(entry.value, up=True))},
         f"Proposed from a run in which it was {figure(entry.value, entry.unit)}. Change the bound and say why.",
     )
+
+
+def _pattern(entry: NotJudged) -> str:
+    """The slices that a proposed rule judges: of every baseline, or every benchmark."""
+    return "all" if entry.slice == "all" else f"{entry.slice.partition('=')[0]}=*"
 
 
 def usual_metrics(slice_: str) -> list[str]:

@@ -40,7 +40,8 @@ class Conclusion:
     Attributes:
         status: identical: the same documents; changed: a lens shows more than chance, or a domain came or went; no
             significant drift: tests were made and none shows it; too few to test: documents came or went, too few for
-            any test; not tested: which tokens both runs hold is not known, and no other lens shows anything.
+            a test of all their text, and none of single tokens, lengths or shares shows anything; not tested: which
+            tokens both runs hold is not known, and no other lens shows anything.
         headline: the sentence that every output starts with.
         lenses: in the order of `lenses.Lens.name`.
     """
@@ -79,7 +80,11 @@ def conclude(tables: Mapping[str, pa.Table]) -> Conclusion:
         status = "no significant drift"
         headline = f"No significant drift: {_joined(facts)}; {_unchanged(whole)}{_nearest(made)}."
     else:
-        status, headline = "too few to test", f"Only {_joined(facts)}; too few to test, {_unchanged(whole)}."
+        status = "too few to test"
+        # Single tokens and lengths are tested however few documents differ.
+        partly = any(lens.reading == "not shown" for lens in made) and _unchanged_share(whole) < 1
+        extent = " as a whole" if partly else ""
+        headline = f"Only {_joined(facts)}; too few to test{extent}, {_unchanged(whole)}{_nearest(made)}."
     return Conclusion(status, headline, tuple(made))
 
 
@@ -161,7 +166,9 @@ def _facts(whole: Row, domains: Sequence[Row], came: Sequence[Row], went: Sequen
             of = _largest(domains, kind, named, whole[kind])
             more = ""
             if kind == "removed" and whole["replaced"]:
-                more = f", {whole['replaced']:,} of them under an id that now names another text"
+                which = "all" if whole["replaced"] == whole["removed"] else f"{whole['replaced']:,}"
+                more = f", {which} of them under an id that now names another text"
+                more = ", whose id now names another text" if whole["removed"] == 1 else more
             copies = whole.get("added_copies") if kind == "added" else 0
             if copies:
                 which = "all" if copies == whole["added"] > 1 else f"{copies:,}"
@@ -169,7 +176,15 @@ def _facts(whole: Row, domains: Sequence[Row], came: Sequence[Row], went: Sequen
             yield f"{_documents(whole[kind])} {_were(whole[kind])} {verb}{of}{more}"
     moved = sum(row["moved_in"] for row in domains)
     if moved:
-        yield f"{_documents(moved)} moved to another domain"
+        yield f"{_documents(moved)} moved to another domain{_routes(domains, moved)}"
+
+
+def _routes(domains: Sequence[Row], moved: int) -> str:
+    """The domain that most of the moved documents left, and the one that most of them entered, in brackets."""
+    out, into = (max(domains, key=lambda row: row[name]) for name in ("moved_out", "moved_in"))
+    if out["moved_out"] == into["moved_in"] == moved:
+        return f" ({out['domain']} to {into['domain']})"
+    return f" (most out of {out['domain']}, {out['moved_out']:,}, and into {into['domain']}, {into['moved_in']:,})"
 
 
 def _listed_domains(rows: Sequence[Row], one: str, many: str, size: Any, tokens: str) -> str:
@@ -205,8 +220,8 @@ def _evidence(shown: Sequence[Lens]) -> str:
 def _nearest(made: Sequence[Lens]) -> str:
     """The lens that would show something if it were the only one; nothing where there is none."""
     tested = [lens for lens in made if not np.isnan(lens.p)]
-    lens = min(tested, key=lambda lens: lens.p)
-    if lens.p > LEVEL:
+    lens = min(tested, key=lambda lens: lens.p, default=None)
+    if lens is None or lens.p > LEVEL:
         return ""
     which = f"{_p(lens.p)} of {lens.name} ({lens.example})"
     return f"; the smallest p, {which}, is not significant among {len(tested)} tests"
@@ -219,7 +234,9 @@ def _unchanged_share(whole: Row) -> float:
 
 def _unchanged(whole: Row) -> str:
     share = _unchanged_share(whole)
-    text = f"{share:.0%}" if share < 0.995 or share == 1 else f"{min(share, 0.9999):.2%}"
+    if share == 1:
+        return "no text changed"
+    text = f"{share:.0%}" if share < 0.995 else f"{min(share, 0.9999):.2%}"
     return f"{text} unchanged"
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpus_audit.pipelines.drift.documents.share_tests import corrected, variance_ratios
 from corpus_audit.pipelines.drift.edit_patterns import telling
 from corpus_audit.pipelines.statistics.intervals.multiplicity import benjamini_hochberg, holm, simes
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -32,8 +33,11 @@ LEVEL = 0.05
 
 Reading = Literal["shown", "not shown", "not tested"]
 
-OF_CONTENT = ("edits", "distribution", "tokens", "classifier", "image sizes", "image kinds")
-"""Lenses that look into documents; where none of them has a test, the documents that came and went are too few."""
+OF_CONTENT = ("edits", "distribution", "classifier", "image sizes", "image kinds")
+"""Lenses that look at all that is in documents; where none of them has a test, those that came and went are too few.
+
+Single tokens are tested however few these are: that none of them shows anything says little of so few.
+"""
 
 MOST_CHARACTERS = 60
 """Of a passage that a sentence quotes."""
@@ -71,12 +75,6 @@ class Lens:
             return "not tested"
         return "shown" if self.adjusted <= LEVEL else "not shown"
 
-
-LEAST_EXPECTED = 5
-"""Of the documents that came and went, those that are expected in a domain, and outside it, for a test of its share.
-
-With fewer the normal approximation fails: a single new document in a domain of 8 % is 3.4 standard errors away.
-"""
 
 UNIT_OF_SIZE = {
     "short_side": "shorter sides",
@@ -122,7 +120,7 @@ def with_adjusted_p(tables: Mapping[str, pa.Table], made: Sequence[Lens]) -> dic
         if name not in of_lens:
             continue
         table, tests = tables[table_name], are_tests(tables, name)
-        rows = table.to_pylist()
+        rows = _rows(tables, name)
         p = [
             row["p"] if row["p"] is not None and is_test else float("nan")
             for row, is_test in zip(rows, tests, strict=True)
@@ -157,12 +155,8 @@ def are_tests(tables: Mapping[str, pa.Table], lens: str) -> list[bool]:
         return [row["statistic"] == "ks" for row in rows]
     if lens == "image kinds":
         return [True] * len(rows)
-    turnover = {row["domain"]: row for row in tables["turnover"].to_pylist()}
-    sizes = {name: row["kept"] + (row["edited"] or 0) + row["added"] + row["removed"] for name, row in turnover.items()}
-    whole = turnover[ALL_DOMAINS]
-    per_document = (whole["added"] + whole["removed"]) / max(sizes[ALL_DOMAINS], 1)
-    expected = {name: (size * per_document, (sizes[ALL_DOMAINS] - size) * per_document) for name, size in sizes.items()}
-    return [min(expected[row["domain"]]) >= LEAST_EXPECTED for row in rows]
+    tested = variance_ratios(tables["turnover"].to_pylist())
+    return [row["domain"] in tested for row in rows]
 
 
 def pattern_text(tables: Mapping[str, pa.Table]) -> str:
@@ -256,8 +250,18 @@ def _of_images(tables: Mapping[str, pa.Table]) -> Iterator[Lens]:
 
 def _tests(tables: Mapping[str, pa.Table], lens: str) -> list[Row]:
     """Rows of the lens's table that are tests, whether or not they could be made."""
-    rows = tables[_TABLE_OF[lens]].to_pylist()
-    return [row for row, is_test in zip(rows, are_tests(tables, lens), strict=True) if is_test]
+    return [row for row, is_test in zip(_rows(tables, lens), are_tests(tables, lens), strict=True) if is_test]
+
+
+def _rows(tables: Mapping[str, pa.Table], lens: str) -> list[Row]:
+    """Rows of the lens's table; p of a domain's share is corrected for the documents that moved between domains."""
+    rows: list[Row] = tables[_TABLE_OF[lens]].to_pylist()
+    if lens != "domain shares":
+        return rows
+    ratios = variance_ratios(tables["turnover"].to_pylist())
+    return [
+        row if row["p"] is None else row | {"p": corrected(row["p"], ratios.get(row["domain"], 1.0))} for row in rows
+    ]
 
 
 def _smallest_p(rows: Sequence[Row], then: Callable[[Row], Any]) -> Row | None:

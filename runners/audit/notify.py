@@ -73,16 +73,17 @@ def message_of(outcome: AuditOutcome, name: str, exit_code: int) -> Message:
         text = summary.read_text(encoding="utf-8")
     except OSError as error:
         text = f"# {event}: {code(name)}\n\nThe summary cannot be read: {prose(str(error))}\n"
-    return Message(event, name, str(outcome.run_dir), exit_code, text, _conclusions(outcome.run_dir))
+    drift = "\n".join(row["headline"] for row in drift_conclusions(outcome.run_dir))
+    return Message(event, name, str(outcome.run_dir), exit_code, text, drift or None)
 
 
-def _conclusions(run: Path) -> str | None:
-    """The headlines of table DRIFT_CONCLUSION; None of a run that has none, or whose table cannot be read."""
+def drift_conclusions(run: Path) -> list[dict[str, str]]:
+    """Baseline, status and headline of each comparison of a run; nothing where the run has none that can be read."""
     try:
-        headlines = read_run_table(run, "drift_conclusion")["headline"].to_pylist()
+        rows = read_run_table(run, "drift_conclusion").select(["baseline", "status", "headline"]).to_pylist()
     except (OSError, StoreError):
-        return None
-    return "\n".join(headlines) or None
+        return []
+    return rows
 
 
 def message_of_error(error: Exception, name: str, exit_code: int) -> Message:

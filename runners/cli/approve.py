@@ -95,6 +95,7 @@ def _facts(pending: PendingSignoff) -> Iterator[tuple[str, str]]:
     from corpus_audit.checks.policy.not_judged import lines as not_judged_lines
     from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.wording import bound_text, figure
+    from corpus_audit.runners.audit.notify import drift_conclusions
 
     signed, results = pending.measured, pending.results
     corpus, policy, plan = signed.corpus, signed.policy, signed.plan
@@ -121,6 +122,9 @@ def _facts(pending: PendingSignoff) -> Iterator[tuple[str, str]]:
     for judgement in results.judgements:
         if judgement.status in ("warn", "insufficient"):
             yield "Warning", f"{judgement.rule} ({judgement.slice}): {judgement.reason}"
+    conclusions = drift_conclusions(pending.run.folder)
+    for row in conclusions:
+        yield "Drift", row["headline"] if len(conclusions) == 1 else f"from {row['baseline']}: {row['headline']}"
     for line in not_judged_lines(results.not_judged):
         yield "Not judged", line
     if plan is not None:

@@ -218,6 +218,8 @@ def show_outcome(
 
     ``notifications`` are the results of the hooks; ``more`` is added to the JSON.
     """
+    from corpus_audit.runners.audit.notify import drift_conclusions
+
     report = outcome.run_dir / "report.html"
     if as_json:
         emit_json(
@@ -231,6 +233,7 @@ def show_outcome(
                 "splits_read": outcome.splits_read,
                 "splits_cached": outcome.splits_cached,
                 **({} if outcome.results is None else verdict_json(outcome.results)),
+                "drift": drift_conclusions(outcome.run_dir),
                 "notifications": list(notifications),
                 **(more or {}),
                 "exit_code": int(code),

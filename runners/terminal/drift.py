@@ -11,7 +11,13 @@ import pyarrow as pa
 from corpus_audit.checks.report.drift import edits
 from corpus_audit.checks.report.drift.readings import case, reading, token_text
 from corpus_audit.checks.report.drift.records import DriftView
-from corpus_audit.checks.report.drift.sentences import causes_text, classifier, distribution, headline
+from corpus_audit.checks.report.drift.sentences import (
+    causes_text,
+    classifier,
+    distribution,
+    headline,
+    offset_text,
+)
 from corpus_audit.checks.report.drift.views import drift_views
 from corpus_audit.checks.report.page.terminal import safe_text
 from corpus_audit.checks.text import numbers
@@ -85,6 +91,7 @@ def _parts(view: DriftView) -> str:
     return (
         f"{numbers.percent(mixture)} of the change of token shares is the mix of domains, "
         f"{numbers.percent(content)} is the text within them{causes_text(view.parts.causes)}."
+        f"{offset_text(view)}"
     )
 
 

@@ -89,6 +89,28 @@ def removed(number: int) -> Callable[[list[Document], list[Document], random.Ran
     return change
 
 
+def edited(number: int) -> Callable[[list[Document], list[Document], random.Random], list[Document]]:
+    """So many documents are corrected: a paragraph comes to their end."""
+
+    def change(now: list[Document], _: list[Document], rng: random.Random) -> list[Document]:
+        which = set(rng.sample(range(len(now)), number))
+        return [replace(d, text=f"{d.text}\n\nErratum {at}.\n") if at in which else d for at, d in enumerate(now)]
+
+    return change
+
+
+def moved(number: int) -> Callable[[list[Document], list[Document], random.Random], list[Document]]:
+    """So many documents of the largest domain are labelled as of another."""
+
+    def change(now: list[Document], _: list[Document], __: random.Random) -> list[Document]:
+        names = [d.facets["domain"] for d in now]
+        first, second = sorted(set(names), key=lambda name: (-names.count(name), name or ""))[:2]
+        which = [at for at, name in enumerate(names) if name == first][:number]
+        return [replace(d, facets={**d.facets, "domain": second}) if at in which else d for at, d in enumerate(now)]
+
+    return change
+
+
 def extracted_again(now: list[Document], _: list[Document], __: random.Random) -> list[Document]:
     """Another extractor: tabs and runs of spaces become one space, in every document."""
     return [replace(d, text="\n".join(" ".join(line.split()) for line in d.text.split("\n"))) for d in now]
@@ -127,6 +149,9 @@ EVENTS = (
     Event("two shards delivered twice", shard_twice, LOUD, True, UNMOVED, "all of them copies"),
     Event("extracted again", extracted_again, LOUD, True, ("Changed",), "were edited"),
     Event("largest domain lost", domain_lost, LOUD, True, ("Changed",), "is gone"),
+    Event("1 document edited", edited(1), QUIET, False, UNMOVED, "1 of 1,"),
+    Event("9 documents edited", edited(9), QUIET, False, UNMOVED, "9 of 1,"),
+    Event("100 documents labelled anew", moved(100), QUIET, False, ("Changed",), "100 documents moved"),
 )
 ORDINARY = [0, 2, 1, 0, 2, 3, 0, 4, 2, 0, 5, 2, 0, 3, 2, 0, 1]
 MONTH = [EVENTS[i] for i in (*ORDINARY[:12], 6, *ORDINARY[:4], 7, *ORDINARY[4:8], 8, *ORDINARY[8:14], 5)]

@@ -1,11 +1,13 @@
 import json
 import socket
 
+import click
 import pytest
 
+from corpus_audit.runners.cli import approve
 from corpus_audit.runners.cli.main import run_command
 from corpus_audit.runners.cli.shared.output import Session
-from tests.checks.signoff.world import RUN, STRATEGY, build_world, sign_world
+from tests.checks.signoff.world import HEADLINE, RUN, STRATEGY, build_world, sign_world
 
 PASSPHRASE = "correct horse battery"
 
@@ -30,9 +32,9 @@ def _no_socket(*given, **more):
     raise AssertionError("a socket was opened")
 
 
-def prepared(run_cli, tmp_path):
+def prepared(run_cli, tmp_path, **more):
     """A judged run, and keys made by the command."""
-    world = build_world(tmp_path / "world")
+    world = build_world(tmp_path / "world", **more)
     world.trust.unlink()
     for name, more in (
         ("ci", ("--pipeline", "nightly")),
@@ -77,6 +79,26 @@ def test_from_keys_to_a_refused_shard(run_cli, tmp_path):
     assert code == 7 and out.startswith("REFUSED shard_changed: shard web/b.jsonl") and len(out.splitlines()) == 1
     code, out, _ = run_cli("verify", world.run, "--json")
     assert code == 7 and json.loads(out)["code"] == "shard_changed" and json.loads(out)["verified"] is False
+
+
+def test_what_no_rule_judges_is_asked_about(run_cli, tmp_path, monkeypatch):
+    world = prepared(run_cli, tmp_path, compared=True)
+    assert run_cli("keys", "allow", world.run / "policy.yaml")[0] == 0
+    monkeypatch.setattr(approve, "is_terminal", lambda _: True)
+    asked = []
+
+    def confirm(question, **_):
+        asked.append(question)
+        raise click.Abort
+
+    monkeypatch.setattr(click, "confirm", confirm)
+    code, out, _ = run_cli("approve", world.run, "--key", "ci.pem")
+    assert code != 0
+    shown = " ".join(out.split())
+    assert f"Drift {HEADLINE}" in shown
+    assert "Not judged documents that the baseline does not have: 9 of 150 (6 %), baseline=last" in shown
+    assert asked == ["No rule judges 1 figure (above, Not judged). Sign this all the same?"]
+    assert not list(world.output.glob("signoffs/*"))
 
 
 def test_a_revoked_key(run_cli, tmp_path):

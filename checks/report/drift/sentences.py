@@ -65,8 +65,11 @@ def headline_parts(view: DriftView) -> Sentence:
 def distribution(view: DriftView) -> str:
     """The reading of all token distributions, with figure, interval and p, and which other tests say otherwise."""
     row = view.overall
+    lenses = view.conclusion.lenses if view.conclusion else ()
+    others = [_OF_DOMAINS.get(lens.name, lens.name) for lens in lenses if lens.reading == "shown"]
+    but = f" More than chance is shown by {_listed(others)}." if others else ""
     if row.reading == "not enough data":
-        return f"Whether the text drifted was not tested: {_reason(row.reason)}."
+        return f"Whether the token distributions as a whole drifted was not tested: {_reason(row.reason)}.{but}"
     if row.case == "same":
         if view.nothing_changed:
             return "Both hold the same documents: nothing changed."
@@ -80,9 +83,6 @@ def distribution(view: DriftView) -> str:
             f"The token distributions have drifted apart by {excess_text(row)}; "
             f"chance alone gives {bits(row.null_mean)}."
         )
-    lenses = view.conclusion.lenses if view.conclusion else ()
-    others = [_OF_DOMAINS.get(lens.name, lens.name) for lens in lenses if lens.reading == "shown"]
-    but = f" More than chance is shown by {_listed(others)}." if others else ""
     if row.high is not None and row.high <= 0:
         return (
             "The token distributions as a whole are no farther apart than with documents exchanged at random, "
@@ -232,9 +232,13 @@ def _cause(view: DriftView) -> Iterator[Sentence]:
         return
     yield (
         f"Of the change of token shares, noise included, {numbers.percent(mixture)} is the mix of domains and "
-        f"{numbers.percent(content)} is the text within them{causes_text(view.parts.causes)}.",
+        f"{numbers.percent(content)} is the text within them{causes_text(view.parts.causes)}."
+        f"{offset_text(view)}",
     )
 
+
+OPPOSED = 0.05
+"""Part of the change, below 0, from which a sentence says what that means."""
 
 CAUSES = ("edits", "added", "removed")
 """Parts of DRIFT_PARTS that add up to the content."""
@@ -244,6 +248,13 @@ def causes_of_content(parts: Mapping[str, Mapping[str, Any]]) -> tuple[float, ..
     """What edited, added and removed documents make of the change, from a slice's rows of DRIFT_PARTS by part."""
     shares = [parts[name]["attribution"] for name in CAUSES if name in parts]
     return tuple(shares) if len(shares) == len(CAUSES) and None not in shares else ()
+
+
+def offset_text(view: DriftView) -> str:
+    """What parts below 0 or above 100 % mean, as a sentence with a space before it; nothing where there are none."""
+    parts = [part for part in (view.parts.mixture, view.parts.content, *view.parts.causes) if part is not None]
+    opposed = min(parts, default=0.0) < -OPPOSED
+    return " A part below 0 % works against the change, and makes others larger than it." if opposed else ""
 
 
 def causes_text(causes: Sequence[float]) -> str:

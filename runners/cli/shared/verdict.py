@@ -28,7 +28,7 @@ def verdict_code(results: Results, fail_on: str) -> ExitCode:
 
 
 def verdict_json(results: Results) -> dict[str, Any]:
-    """The verdict for ``--json``: every judgement that does not pass, and the number of judgements by status."""
+    """The verdict for ``--json``: every judgement that does not pass, the number by status, and what no rule judges."""
     return {
         "verdict": results.verdict.value,
         "policy": results.policy.model_dump(mode="json"),
@@ -37,5 +37,6 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "not_passed": [
             judged.model_dump(mode="json") for judged in results.judgements if judged.status.value != "pass"
         ],
+        "not_judged": [entry.model_dump(mode="json") for entry in results.not_judged],
         "waivers": [waiver.model_dump(mode="json") for waiver in results.waivers],
     }

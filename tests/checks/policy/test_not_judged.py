@@ -103,6 +103,24 @@ def test_proposed_rules_can_be_pasted_and_leave_nothing_without_a_rule() -> None
     assert not_judged(proposed.policy, metrics(*ROWS)) == ()
 
 
+def test_one_rule_is_proposed_for_several_benchmarks_and_baselines() -> None:
+    rows = [
+        *(figure("contamination_share", f"benchmark={name},rule=gpt3", 0.1, 160) for name in ("one", "two")),
+        *(figure("added_share", f"baseline={name}", value, 1081) for name, value in (("a", 0.1), ("b", 0.2))),
+    ]
+    entries = not_judged(policy(SIZE).policy, metrics(*rows))
+    assert len(entries) == 4
+    proposed = loaded(proposed_rules(entries, {"size"}))
+    assert [entry.id for entry in proposed.policy.rules] == ["added-share", "contamination"]
+    assert proposed.policy.rules[0].warn.maximum == 0.2
+    assert not_judged(proposed.policy, metrics(*rows)) == ()
+
+
+def test_nothing_is_left_out_of_what_no_rule_judges() -> None:
+    rows = [figure("contamination_share", f"benchmark=b{n},rule=gpt3", 0.1, 160) for n in range(50)]
+    assert len(not_judged(policy(SIZE).policy, metrics(*rows))) == 50
+
+
 def test_without_a_starter_rule_one_warns_beyond_what_was_seen() -> None:
     entries = not_judged(policy(SIZE).policy, metrics(figure("added_share", "baseline=last", 9 / 1081, 1081)))
     (proposed,) = loaded(proposed_rules(entries, set())).policy.rules

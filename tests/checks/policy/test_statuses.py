@@ -155,6 +155,9 @@ def test_a_ratio_to_nothing_never_passes(before: float, now: float, status: Stat
     ("reason", "slice_", "little"),
     [
         (FEW, "baseline=a", True),
+        (f"{FEW}; too few edited documents: their changes are spread as over 1.0 groups", "baseline=a", True),
+        ("a side has too few images", "baseline=a", True),
+        ("both hold the same images, or a side has too few", "baseline=a,domain=cats", True),
         ("fewer than 20 unshared documents on a side (9 and 0)", "baseline=a", True),
         ("no planted item is testable; no decoy is testable", "rule=gpt3", True),
         ("no planted item is testable; no threshold is set", "rule=llama3", False),

@@ -37,6 +37,8 @@ SHARDS = {"code/a.jsonl": b'{"text": "def f(): pass"}\n' * 40, "web/b.jsonl": b'
 
 RULES = (rule("duplicates", metric="dup", judged="value"), rule("size", metric="documents", fail={"minimum": 100}))
 FIGURES = (figure("dup", value=0.6, low=0.59, high=0.61), figure("documents", value=150, low=150, high=150))
+UNJUDGED = figure("added_share", "baseline=last", value=0.06, low=0.06, high=0.06, n=150)
+HEADLINE = "Only 9 documents were added; too few to test, 94% unchanged."
 WAIVED = waiver(rule="duplicates", owner="ana@example.org", expires="2026-12-31", created="2026-11-20")
 
 
@@ -183,13 +185,13 @@ def sign_made_run(output: Path, run: str, signers: Sequence[str] = ("nightly", "
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def build_world(root: Path, waived: bool = True) -> World:
-    """Corpus, run and trust file; nothing is signed."""
+def build_world(root: Path, waived: bool = True, compared: bool = False) -> World:
+    """Corpus, run and trust file; nothing is signed. A run compared with another has a figure without a rule."""
     world = World(root)
     for name, data in SHARDS.items():
         (world.corpus / name).parent.mkdir(parents=True, exist_ok=True)
         (world.corpus / name).write_bytes(data)
-    _publish(world, waived)
+    _publish(world, waived, compared)
     year = {"valid_from": NOW - timedelta(days=10), "valid_to": NOW + timedelta(days=365)}
     for name, roles in (("ana", ()), ("bo", ("research-lead",)), ("cy", ("data-owner",))):
         public = key(name).public_key().public_bytes_raw()
@@ -210,12 +212,12 @@ def sign_world(world: World) -> World:
     return world
 
 
-def _publish(world: World, waived: bool) -> None:
+def _publish(world: World, waived: bool, compared: bool) -> None:
     judged = policy(*RULES, waivers=[WAIVED] if waived else [], approvals={"required": 2, "roles": ["research-lead"]})
     staged = StagedRun(world.output, RUN)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in SHARDS.items()}
     rows = {
-        "metrics": metrics(*FIGURES).to_pylist(),
+        "metrics": metrics(*FIGURES, *([UNJUDGED] if compared else [])).to_pylist(),
         "shards": [{"shard": name, "sha256": digests[name], "bytes": len(data)} for name, data in SHARDS.items()],
         "duplicates": [{"domain": "(all)", "documents": 150, "tokens": 9007199254740993}],
         "sampling": [
@@ -228,6 +230,8 @@ def _publish(world: World, waived: bool) -> None:
             {"strategy": "proportional", "kind": "proportional", "budget": 1e6},
         ],
     }
+    if compared:
+        rows["drift_conclusion"] = [{"baseline": "last", "status": "too few to test", "headline": HEADLINE}]
     for name, content in rows.items():
         staged.add_table(name, [pa.Table.from_pylist([_whole(row, TABLES[name]) for row in content], TABLES[name])])
     staged.add_text("MANIFEST.sha256", manifest_text(list(digests.items())))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus_audit.pipelines.drift.conclusion import conclude, conclusion_tables
-from corpus_audit.pipelines.drift.lenses import LEVEL, with_adjusted_p
+from corpus_audit.pipelines.drift.lenses import LEVEL, are_tests, with_adjusted_p
 from corpus_audit.pipelines.statistics.intervals.multiplicity import holm, simes
 from corpus_audit.schemas.tables import drift_tables
 from corpus_audit.schemas.tables.run_tables import ALL_DOMAINS
@@ -35,6 +35,11 @@ def token(p: float, q: float) -> Row:
     row = {"domain": ALL_DOMAINS, "token": 7, "text": " nil", "documents_baseline": 465, "documents_current": 2}
     counts = {"count_baseline": 500, "count_current": 2, "share_baseline": 0.0005, "share_current": 0.000002}
     return row | counts | {"p": p, "q": q}
+
+
+def length(p: float) -> Row:
+    row = {"domain": ALL_DOMAINS, "statistic": "ks", "unit": "tokens", "change": 0.1, "reason": None}
+    return row | {"p": p}
 
 
 def tables(documents: list[Row], **rows: list[Row]) -> dict[str, pa.Table]:
@@ -71,6 +76,35 @@ def test_a_few_added_documents_are_said_and_are_no_drift() -> None:
     assert all(lens.reading == "not tested" and lens.reason for lens in made.lenses)
 
 
+def test_single_tokens_that_show_nothing_do_not_make_a_few_documents_a_test() -> None:
+    documents = [turnover(ALL_DOMAINS, kept=1_063, added=9), turnover("web", kept=1_063, added=9)]
+    made = conclude(tables(documents, drift_tokens=[token(0.9, 1.0)]))
+    assert made.status == "too few to test"
+    assert made.headline == "Only 9 documents were added; too few to test as a whole, 99% unchanged."
+    alone = conclude(tables(documents, drift_tokens=[token(0.04, 0.04)], drift_lengths=[length(0.03)]))
+    assert alone.status == "too few to test" and "; the smallest p, 0.0300 of lengths" in alone.headline
+
+
+def test_documents_that_moved_are_tested_by_the_shares_of_their_domains() -> None:
+    share = {"unit": "documents", "share_baseline": 0.25, "share_current": 0.376, "p": 1e-17, "reason": None}
+    shares = [share | {"domain": "a"}, share | {"domain": "b"}, share | {"domain": "c", "p": 1.0}]
+    rest = turnover("c", kept=174)
+
+    def moved(number: int) -> list[Row]:
+        left = turnover("a", kept=87 - number, removed=number, moved_out=number)
+        came = turnover("b", kept=87, added=number, moved_in=number)
+        return [turnover(ALL_DOMAINS, kept=348), left, came, rest]
+
+    many = conclude(tables(moved(44), drift_domains=shares))
+    assert many.headline == (
+        "Changed: 44 documents moved to another domain (a to b). More than chance by domain shares "
+        "(b: 25.00% to 37.60% of documents; family-wise p below 0.0001)."
+    )
+    assert are_tests(tables(moved(44), drift_domains=shares), "domain shares") == [True, True, False]
+    few = conclude(tables(moved(5), drift_domains=shares))
+    assert few.headline == "Only 5 documents moved to another domain (a to b); too few to test, no text changed."
+
+
 def test_edits_come_first_with_what_most_of_them_have_in_common() -> None:
     documents = [
         turnover(ALL_DOMAINS, kept=1, edited=974, renamed=416, added=1_200, removed=375, replaced=375),
@@ -93,7 +127,7 @@ def test_edits_come_first_with_what_most_of_them_have_in_common() -> None:
     assert made.headline == (
         "Changed: domain code (11 documents, 330 tokens) is new; 974 of 1,350 documents were edited "
         "(“indent-tabs-mode: nil” is gone from 463 of 517 in peps); 416 documents were renamed; "
-        "1,200 documents were added (math 765, peps 233, …); 375 documents were removed (math 375), 375 of them "
+        "1,200 documents were added (math 765, peps 233, …); 375 documents were removed (math 375), all of them "
         "under an id that now names another text. More than chance by tokens (␣nil: in 465 documents before, 2 now; "
         "family-wise p below 0.0001), and 1 more of its tests."
     )

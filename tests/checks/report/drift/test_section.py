@@ -113,6 +113,13 @@ def test_drift_is_reported_with_figure_interval_and_chance(view: DriftView) -> N
     assert "Changed</p>" in page(view)
 
 
+def test_parts_that_work_against_each_other_are_explained(view: DriftView) -> None:
+    says = "A part below 0 % works against the change"
+    assert says not in " ".join(sentences(view))
+    opposed = replace(view, parts=replace(view.parts, mixture=-2.893, content=3.893))
+    assert f"389.3 % is the text within them. {says}" in " ".join(sentences(opposed))
+
+
 def test_without_drift_its_upper_bound_is_reported(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run", overall=NONE))
     assert sentences(view)[0].endswith("If there is any, it is at most 0.00400 bits.")
@@ -123,7 +130,7 @@ def test_without_drift_its_upper_bound_is_reported(tmp_path: Path) -> None:
 def test_too_little_data_are_never_a_pass(tmp_path: Path) -> None:
     view = only(write_drift(tmp_path / "run", {"papers": INSUFFICIENT}, INSUFFICIENT))
     output, result = " ".join(sentences(view)), page(view)
-    assert "Whether the text drifted was not tested: too few documents" in output
+    assert "Whether the token distributions as a whole drifted was not tested: too few documents" in output
     assert "Whether domain shares moved was not tested: too few documents" in output
     assert "The classifier test does not have enough data: too few" in output
     assert 'class="status bad"' in result and 'class="status good"' not in result
