@@ -2,8 +2,8 @@
 
 For the most part of a long document nearly no shingle is the smallest of its bin. `hash_shingles` therefore compares
 the hashes of 64 shingles with a bound while they are in registers, and returns which are below it as one mask; and
-`lower_minima` takes four of them at a time without a branch: how many there are cannot be predicted, and a
-misprediction takes as long as hashing forty shingles.
+`lower_minima` takes three of them at a time without a branch: how many there are cannot be predicted, and a
+misprediction takes as long as hashing twenty shingles.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LANES = 16
 
 _MULTIPLIERS = (0x7F4A7C15, 0x27D4EB4F, 0x9E3779F9, 0x6659FD93, 0x78BD642F)  # of `ngrams.shingle_hash`
 _WITHOUT_BIN = 2 ** (32 - BIN_BITS) - 1
-_TAKEN = 4
+_TAKEN = 3
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _HASHES, _MINIMA = ir.VectorType(_I32, _LANES), ir.VectorType(_I32, BINS)
@@ -76,7 +76,7 @@ def hash_shingles(typing_context: Any, ids: Any, start: Any, bound: Any, hashes:
 
 @intrinsic
 def lower_minima(typing_context: Any, mask: Any, hashes: Any, at: Any, minima: Any) -> Any:
-    """Lower the minimum of its bin by each of the first four hashes that a mask marks.
+    """Lower the minimum of its bin by each of the first three hashes that a mask marks.
 
     Args:
         mask: uint64, of `hash_shingles`.
@@ -84,8 +84,8 @@ def lower_minima(typing_context: Any, mask: Any, hashes: Any, at: Any, minima: A
         minima: uint32 [BINS], changed.
 
     Returns:
-        uint64, the mask without them. Of fewer than four, the first of all hashes stands in for those that lack: it
-        changes no minimum wrongly.
+        uint64, the mask without them. In place of a third or a second that lacks, the first of all `AT_ONCE` hashes is
+        taken, whose bin it may lower as well.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

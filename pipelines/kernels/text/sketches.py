@@ -30,14 +30,15 @@ EMPTY = 0
 """Value of a bin that no shingle of the document falls into."""
 
 _BATCH = 8 * AT_ONCE
-"""Shingles hashed before they are spread: 2 KiB stay in the nearest cache."""
+"""Shingles hashed before they are spread: 2 KiB stay in the nearest cache, and what was just written as vectors is not
+read at once as single hashes, which would wait for it."""
 
-_SELDOM = 4 * _BATCH
-"""Shingles of a document after which few are below the highest minimum of a bin (1 in 7, and fewer later on)."""
+_SELDOM = 2 * _BATCH
+"""Shingles of a document after which fewer are below the highest minimum of a bin: about 300 / n of those after n."""
 
 
 @kernel
-def _sketches(ids, offsets, padded, minima, hashes, firsts, out):
+def _sketches(ids, offsets, padded, minima, hashes, masks, firsts, out):
     empty, shift = np.uint32(0xFFFFFFFF), np.uint32(32 - BIN_BITS)
     for d in range(len(offsets) - 1):
         begin, end = offsets[d], offsets[d + 1]
@@ -55,8 +56,9 @@ def _sketches(ids, offsets, padded, minima, hashes, firsts, out):
             if start >= _SELDOM:
                 bound = join_minima(minima)
                 for k in range(0, m, AT_ONCE):
-                    mask = hash_shingles(t, min(begin + start + k, last), bound, hashes, k)
-                    mask = lower_minima(mask, hashes, k, minima)
+                    masks[k // AT_ONCE] = hash_shingles(t, min(begin + start + k, last), bound, hashes, k)
+                for k in range(0, m, AT_ONCE):
+                    mask = lower_minima(masks[k // AT_ONCE], hashes, k, minima)
                     while mask != 0:
                         mask = lower_minima(mask, hashes, k, minima)
                 continue
@@ -97,6 +99,7 @@ def sketches(ids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     firsts = np.empty(len(offsets) - 1, np.uint32)
     out = np.empty((len(offsets) - 1, BINS), np.uint8)
-    padded = np.zeros(AT_ONCE + SHINGLE - 1, ids.dtype)
-    _sketches(ids, offsets, padded, np.empty(2 * BINS, np.uint32), np.empty(_BATCH + 1, np.uint32), firsts, out)
+    minima, hashes = np.empty(2 * BINS, np.uint32), np.empty(_BATCH + 1, np.uint32)
+    padded, masks = np.zeros(AT_ONCE + SHINGLE - 1, ids.dtype), np.empty(_BATCH // AT_ONCE, np.uint64)
+    _sketches(ids, offsets, padded, minima, hashes, masks, firsts, out)
     return firsts, out
