@@ -164,14 +164,15 @@ class PartialWriter:
             self._flush()
             self._table = name
             self._footer["tables"][name] = {"rows": 0, "chunks": []}
-        self._pending.append(table)
         size = table.spec.chunk_rows or CHUNK_ROWS
-        if sum(map(len, self._pending)) >= size:
-            rows = count_tables.concatenate(self._pending)
-            full_rows = len(rows) - len(rows) % size
-            for start in range(0, full_rows, size):
-                self._chunk(rows.slice(start, start + size))
-            self._pending = [rows.slice(full_rows, len(rows))]
+        waiting, start = sum(map(len, self._pending)), 0
+        while waiting + len(table) - start >= size:
+            # Only rows of a chunk that begins with earlier ones are copied: byte strings may be long.
+            stop = start + size - waiting
+            self._chunk(count_tables.concatenate([*self._pending, table.slice(start, stop)]))
+            self._pending, waiting, start = [], 0, stop
+        if start < len(table):
+            self._pending.append(table.slice(start, len(table)))
 
     def _flush(self) -> None:
         """Write the pending rows of the table that is being added to."""

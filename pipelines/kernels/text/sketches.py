@@ -13,10 +13,15 @@ from __future__ import annotations
 import numpy as np
 
 from corpus_audit.pipelines.kernels.compiler.jit import kernel
-from corpus_audit.pipelines.kernels.text.ngrams import SHINGLE, padded_to_shingle, shingle_hash
-
-BINS = 64
-"""Bins of a sketch, and its bytes."""
+from corpus_audit.pipelines.kernels.text.ngrams import SHINGLE
+from corpus_audit.pipelines.kernels.text.shingle_vectors import (
+    AT_ONCE,
+    BIN_BITS,
+    BINS,
+    hash_shingles,
+    join_minima,
+    lower_minima,
+)
 
 VALUES = 255
 """Values of a bin that holds a shingle, 1 to 255: two different shingles have the same one with probability 1 / 255."""
@@ -24,49 +29,57 @@ VALUES = 255
 EMPTY = 0
 """Value of a bin that no shingle of the document falls into."""
 
-_AT_ONCE = 512
-"""Shingles hashed before they are spread: hashing alone is vectorised, and 2 KiB stay in the nearest cache."""
+_BATCH = 8 * AT_ONCE
+"""Shingles hashed before they are spread: 2 KiB stay in the nearest cache, and what was just written as vectors is not
+read at once as single hashes, which would wait for it."""
 
-_SELDOM = 4 * _AT_ONCE
-"""Shingles of a document after which few are the smallest of their bin so far (1 in 32, and fewer later on)."""
+_SELDOM = 2 * _BATCH
+"""Shingles of a document after which fewer are below the highest minimum of a bin: about 300 / n of those after n."""
 
 
 @kernel
-def _sketches(ids, offsets, padded, minima, hashes, firsts, out):
-    # Two sets of bins in turn, so that an update seldom waits for the one before it; a conditional move, no branch.
-    # Later in a document updates are seldom, and a branch that is not taken costs less than a store.
-    empty = np.uint32(0xFFFFFFFF)
+def _sketches(ids, offsets, padded, minima, hashes, masks, firsts, out):
+    empty, shift = np.uint32(0xFFFFFFFF), np.uint32(32 - BIN_BITS)
     for d in range(len(offsets) - 1):
-        t = padded_to_shingle(ids[offsets[d] : offsets[d + 1]], padded)
-        n = len(t) - SHINGLE + 1
+        begin, end = offsets[d], offsets[d + 1]
+        t, n = ids, max(end - begin - SHINGLE + 1, 1)
+        last = begin + max(n - AT_ONCE, 0)  # the last call hashes some a second time, which changes no minimum
+        # Of a shorter document the first n hashes are used, whatever follows it; here nothing does, or not its filler.
+        if end - begin < SHINGLE or last + len(padded) > len(ids):
+            for i in range(n + SHINGLE - 1):
+                padded[i] = ids[begin + i] if begin + i < end else empty  # cut to the type: no token
+            t, begin, last = padded, 0, 0
         for k in range(2 * BINS):
             minima[k] = empty
-        for start in range(0, n, _AT_ONCE):
-            m = min(_AT_ONCE, n - start)
-            t0, t1, t2 = t[start : start + m], t[start + 1 : start + m + 1], t[start + 2 : start + m + 2]
-            t3, t4 = t[start + 3 : start + m + 3], t[start + 4 : start + m + 4]
-            for j in range(m):
-                hashes[j] = shingle_hash(t0[j], t1[j], t2[j], t3[j], t4[j])
+        for start in range(0, n, _BATCH):
+            m = min(_BATCH, n - start)
             if start >= _SELDOM:
-                for j in range(m):
-                    h = hashes[j]
-                    b = h >> np.uint32(26)
-                    if h < minima[b]:
-                        minima[b] = h
+                bound = join_minima(minima)
+                for k in range(0, m, AT_ONCE):
+                    masks[k // AT_ONCE] = hash_shingles(t, min(begin + start + k, last), bound, hashes, k)
+                for k in range(0, m, AT_ONCE):
+                    mask = lower_minima(masks[k // AT_ONCE], hashes, k, minima)
+                    while mask != 0:
+                        mask = lower_minima(mask, hashes, k, minima)
                 continue
-            half = m // 2
+            for k in range(0, m, AT_ONCE):
+                hash_shingles(t, min(begin + start + k, last), empty, hashes, k)
+            if n >= AT_ONCE:
+                m = (m + AT_ONCE - 1) // AT_ONCE * AT_ONCE
+            hashes[m] = empty  # where their number is odd; changes no minimum
+            # Two sets of bins in turn, so that an update seldom waits for the one before it; a conditional move, no
+            # branch.
+            half = (m + 1) // 2
             for j in range(half):
                 h, g = hashes[j], hashes[half + j]
-                b, c = np.int64(h >> np.uint32(26)), np.int64(g >> np.uint32(26)) + BINS
+                b, c = np.int64(h >> shift), np.int64(g >> shift) + BINS
                 x, y = minima[b], minima[c]
                 minima[b] = h if h < x else x
                 minima[c] = g if g < y else y
-            if m > 2 * half:
-                b = np.int64(hashes[m - 1] >> np.uint32(26))
-                minima[b] = min(minima[b], hashes[m - 1])
+        join_minima(minima)
         first = empty
         for k in range(BINS):
-            h = min(minima[k], minima[BINS + k])
+            h = minima[k]
             first = min(first, h)
             value = np.uint32(1) + (((h & np.uint32(0xFFFF)) * np.uint32(VALUES)) >> np.uint32(16))
             out[d, k] = np.uint8(EMPTY) if h == empty else np.uint8(value)
@@ -86,6 +99,7 @@ def sketches(ids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     firsts = np.empty(len(offsets) - 1, np.uint32)
     out = np.empty((len(offsets) - 1, BINS), np.uint8)
-    padded = np.empty(SHINGLE, ids.dtype)
-    _sketches(ids, offsets, padded, np.empty(2 * BINS, np.uint32), np.empty(_AT_ONCE, np.uint32), firsts, out)
+    minima, hashes = np.empty(2 * BINS, np.uint32), np.empty(_BATCH + 1, np.uint32)
+    padded, masks = np.zeros(AT_ONCE + SHINGLE - 1, ids.dtype), np.empty(_BATCH // AT_ONCE, np.uint64)
+    _sketches(ids, offsets, padded, minima, hashes, masks, firsts, out)
     return firsts, out

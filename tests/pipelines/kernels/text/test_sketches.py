@@ -28,10 +28,14 @@ def test_equal_plain_python(documents: list[list[int]]) -> None:
     assert sketch.tolist() == [plain_sketch(tokens) for tokens in documents]
 
 
-@pytest.mark.parametrize("size", [511, 512, 515, 516, 517, 1028, 5000])
+@pytest.mark.parametrize("size", [67, 68, 69, 132, 133, 511, 516, 517, 1027, 1028, 1029, 1092, 1093, 5000])
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
-def test_documents_longer_than_what_is_hashed_at_once(size: int, dtype: type[np.unsignedinteger]) -> None:
-    tokens = np.random.default_rng(size).integers(0, 50_000, size)
+@pytest.mark.parametrize("vocabulary", [3, 50_000])
+def test_documents_longer_than_what_is_hashed_at_once(
+    size: int, dtype: type[np.unsignedinteger], vocabulary: int
+) -> None:
+    """With three tokens, bins stay empty however long the document is."""
+    tokens = np.random.default_rng(size).integers(0, vocabulary, size)
     first, sketch = sketches(tokens.astype(dtype), np.array([0, size]))
     assert first[0] == min(shingle_hashes(tokens.tolist()))
     assert sketch[0].tolist() == plain_sketch(tokens.tolist())
