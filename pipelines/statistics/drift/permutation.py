@@ -23,9 +23,9 @@ therefore measured on the documents themselves. `drift_summary` does it for one 
 7. Excess of the Jensen-Shannon divergence over its null mean, in bits: what a policy judges. The null mean is corrected
    for the part of a real drift that draws carry themselves (`Exchange.carried`), and an excess beyond chance for what
    the rarest tokens hide of it (`excess.unseen_drift`; not where documents were edited).
-8. Its interval (`excess.excess_bounds`; `_bounds_with_edits` where documents were edited and others came or went), from
-   what the draws show of chance and from what drift adds to it. A percentile bootstrap would be biased upwards: it adds
-   the noise of resampling to the noise that is there.
+8. Its interval (`excess.excess_bounds`; `_bounds_with_edits` where documents were edited and more than a few others
+   came or went), from what the draws show of chance and from what drift adds to it. A percentile bootstrap would be
+   biased upwards: it adds the noise of resampling to the noise that is there.
 
 All is deterministic: the draws by their seed, the sums by their order.
 """
@@ -46,7 +46,7 @@ from corpus_audit.pipelines.statistics.drift.excess import (
     least_ratio,
     unseen_drift,
 )
-from corpus_audit.pipelines.statistics.drift.exchange import Exchange
+from corpus_audit.pipelines.statistics.drift.exchange import NEGLIGIBLE, Exchange
 from corpus_audit.pipelines.statistics.drift.token_sample import TokenContrast
 from corpus_audit.schemas.tables.drift_tables import EVEN_COPIES
 
@@ -169,7 +169,7 @@ def drift_summary(
         distances[name] = Distance(name, value, float(null.mean()), float(null_low), float(null_high), p)
     # Steps 7 and 8. The noise, D less the excess, is what tables show as the null mean.
     excess = chance.excess
-    if edited and (contrast.only_baseline.total_tokens or contrast.only_current.total_tokens):
+    if edited and _others_came_or_went(contrast):
         low, high = _bounds_with_edits(contrast, exchange, chance)
     else:
         above, below = chance.deviations
@@ -183,6 +183,13 @@ def drift_summary(
         )
     distances["jsd"] = replace(distances["jsd"], null_mean=values["jsd"] - excess)
     return DriftSummary(distances, permutations, low, min(high, 1.0), None, note)  # no divergence is above 1 bit
+
+
+def _others_came_or_went(contrast: TokenContrast) -> bool:
+    """Whether documents of one side alone hold more than `NEGLIGIBLE` of the tokens of that side."""
+    totals = contrast.token_totals
+    alone = contrast.only_baseline.total_tokens, contrast.only_current.total_tokens
+    return any(part > total * NEGLIGIBLE for part, total in zip(alone, totals, strict=True))
 
 
 def _widened(variance: float, freedom: float) -> float:

@@ -133,6 +133,29 @@ def test_edits_of_one_direction_are_found_and_noise_is_not() -> None:
     assert not (token_drift(with_pairs(contrast(NONE, NONE, shared), old, noise)).q <= 0.05).any()
 
 
+@pytest.mark.parametrize("added", [0, 2])
+def test_with_edits_alone_0_is_below_the_interval_exactly_if_p_is_at_most_half_of_the_level(added: int) -> None:
+    """A few documents that came besides change nothing; where many did, the interval is symmetrical."""
+    shown = 0
+    for seed in range(16):
+        rng = np.random.default_rng([4, seed])
+        old, shared = bursty(rng, 80, TOKENS), bursty(rng, 150, TOKENS)
+        now = edited(old, rng, 0.05)
+        now[:, 40] += rng.binomial(1, 0.12, 80)
+        made = with_pairs(contrast(NONE, bursty(rng, added, TOKENS), shared), old, now)
+        summary = drift_summary(made, 199, seed)
+        p, excess = summary.distances["jsd"].p, summary.distances["jsd"].excess
+        assert p is not None and excess is not None and summary.low is not None and summary.high is not None
+        assert (summary.low > 0) == (p <= 0.025)
+        assert summary.high - excess != pytest.approx(excess - summary.low, rel=1e-6)
+        shown += summary.low > 0
+    assert 0 < shown < 16, "both happen"
+    many = drift_summary(with_pairs(contrast(NONE, bursty(rng, 30, TOKENS), shared), old, now), 199)
+    assert many.low is not None and many.high is not None
+    excess = many.distances["jsd"].excess
+    assert excess is not None and (many.low > 0 or many.high - excess == pytest.approx(excess - many.low, rel=1e-6))
+
+
 def test_few_added_documents_stay_where_they_are_and_edits_are_tested() -> None:
     rng = np.random.default_rng(7)
     old = bursty(rng, 150, TOKENS)
