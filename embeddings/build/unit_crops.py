@@ -19,6 +19,7 @@ from corpus_audit.embeddings.images.card import ImageCard
 from corpus_audit.embeddings.images.lookups.crops import Crop, EffectiveField, read_crops
 from corpus_audit.embeddings.images.lookups.effective_field import with_effective_fields
 from corpus_audit.embeddings.images.model import ImageModel
+from corpus_audit.embeddings.images.small_classifier import one_thread
 from corpus_audit.embeddings.images.sources import ImageSource
 from corpus_audit.embeddings.index.mapped_tables import document_name
 from corpus_audit.embeddings.index.reader import Example, Index
@@ -81,7 +82,8 @@ def unit_crops(index: Index, model: ImageModel, source: ImageSource, audit: Audi
     for number, crop in read_crops(index, wanted, source, audit):
         if isinstance(crop, Crop) and crop.whole:
             unit, example = wanted[number]
-            (crop,) = with_effective_fields(index, unit, [example], [crop], model)
+            with one_thread():  # as sums of gradients depend on the number of threads, which engines set differently
+                (crop,) = with_effective_fields(index, unit, [example], [crop], model)
         shown[number] = {"reason": crop} if isinstance(crop, str) else crop_columns(crop)
     rows = [
         _unit_columns(card, each) | _example_columns(example) | columns
