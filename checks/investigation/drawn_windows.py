@@ -45,6 +45,8 @@ class SpikeDocuments:
         neighbours: p at other offsets.
         q: of the window among all of the run; NaN if there is none.
         why: why there is no test; empty if there is one.
+        avoided: steps of the run that no control window holds, from the lag before the spike to its last point: what
+            was drawn in a later part of the same spike says nothing of other steps.
     """
 
     step: int
@@ -53,6 +55,7 @@ class SpikeDocuments:
     neighbours: dict[int, float]
     q: float
     why: str
+    avoided: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +134,19 @@ def analyse_log(
     # A point of a series that is logged every few steps may be the mean of all of them.
     lag = max(spec.lag, run.usual_distance - 1)
     targets = [(step - lag - spec.step_offset, step - spec.step_offset) for step in peaks]
+    avoided = (
+        []
+        if loss is None
+        else [(int(loss.step[spike.first]) - lag, int(loss.step[spike.last])) for spike in spikes[:MOST_WINDOWS]]
+    )
+    in_log = [(a - spec.step_offset, b - spec.step_offset) for a, b in avoided]
     reach = OFFSETS + NEIGHBOURS
     inside = [(a, b) for a, b in targets if a - reach >= steps[0] and b + reach <= steps[1]]
     test, offset, rows = None, spec.step_offset, None
     spans: dict[tuple[int, int], tuple[int, int]] = {}
     usable = (steps[0] + reach, steps[1] - reach)
     if inside:
-        rows, spans = _gathered(log, inside, usable, reach, audit)
+        rows, spans = _gathered(log, inside, usable, reach, audit, in_log)
     if rows is not None and run.loss is not None:
         test = _tested(rows, run, spec.step_offset)
         if test is not None and test.differs and test.best is not None:
@@ -153,8 +162,7 @@ def analyse_log(
             results.append((None, {}, "the log has too many draws a step for control windows of this length"))
         else:
             window = (first + shift, last + shift)
-            avoid = [(a + shift, b + shift) for a, b in targets if (a, b) != (first, last)]
-            starts = control_starts(window, usable, avoid)
+            starts = control_starts(window, usable, [(a + shift, b + shift) for a, b in in_log])
             low, high = spans[(first, last)]
             starts = starts[(starts >= low + shift) & (starts + last - first <= high + shift)]
             results.append(_compared(rows, window, starts, test is not None and test.best == offset))
@@ -167,8 +175,8 @@ def analyse_log(
         offset,
         test,
         {
-            step: SpikeDocuments(step, step - lag, comparison, neighbours, value, why)
-            for step, (comparison, neighbours, why), value in zip(peaks, results, q, strict=True)
+            step: SpikeDocuments(step, step - lag, comparison, neighbours, value, why, span)
+            for step, (comparison, neighbours, why), value, span in zip(peaks, results, q, avoided, strict=True)
         },
         len(spikes) - len(peaks),
     )
@@ -197,7 +205,7 @@ def compare_steps(
     if window[1] < steps[0] or window[0] > steps[1]:
         low, high = (grouped(step + spec.step_offset) for step in steps)
         raise UsageError(f"the sampler's log has draws at steps {low} to {high} only")
-    rows, spans = _gathered(log, [window], steps, 0, audit)
+    rows, spans = _gathered(log, [window], steps, 0, audit, [])
     starts = control_starts(window, steps, [])
     if rows is None:
         starts = starts[:0]
@@ -244,7 +252,12 @@ def span_of(starts: np.ndarray, window: tuple[int, int], reach: int = 0) -> tupl
 
 
 def _gathered(
-    log: DrawnLog, targets: list[tuple[int, int]], steps: tuple[int, int], reach: int, audit: Path | None
+    log: DrawnLog,
+    targets: list[tuple[int, int]],
+    steps: tuple[int, int],
+    reach: int,
+    audit: Path | None,
+    avoided: list[tuple[int, int]],
 ) -> tuple[DrawnRows | None, dict[tuple[int, int], tuple[int, int]]]:
     """The rows of the windows and of as many control windows as fit into memory, and the span of each window's."""
     named = [(a - reach, b + reach) for a, b in targets]
@@ -252,8 +265,7 @@ def _gathered(
     while most >= LEAST_CONTROLS:
         spans = {}
         for window in targets:
-            avoid = [each for each in targets if each != window]
-            spans[window] = span_of(control_starts(window, steps, avoid, most), window)
+            spans[window] = span_of(control_starts(window, steps, avoided, most), window)
         try:
             wide = [(low - reach, high + reach) for low, high in spans.values()]
             return drawn_rows(log, wide, named, audit), spans

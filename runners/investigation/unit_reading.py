@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -214,13 +213,10 @@ def _window(
     window = (first - analysis.offset, step - analysis.offset)
     if window[0] < steps[0] or window[1] > steps[1]:
         return _none(first, step, "the log has no draws at all of these steps")
-    avoid: Sequence[tuple[int, int]] = [
-        (spike.first - analysis.offset, spike.step - analysis.offset)
-        for spike in analysis.spikes.values()
-        if spike.step != step
-    ]
+    spans = (spike.avoided for spike in analysis.spikes.values())
+    avoid = [(begin - analysis.offset, end - analysis.offset) for begin, end in spans]
     most = min(MOST_CONTROLS, MOST_CELLS // max(units, lists[2], 1) - 1)
-    starts = control_starts(window, steps, list(avoid), most)
+    starts = control_starts(window, steps, avoid, most)
     if len(starts) < LEAST_CONTROLS:
         why = f"{len(starts)} control windows of this length; at least {LEAST_CONTROLS} are needed"
         return _none(first, step, why)

@@ -91,6 +91,22 @@ def test_twin_and_windows_agree(world: tuple[Path, np.ndarray]) -> None:
     assert findings[f"twin.cause.{BAD}"].reading is Reading.NOT_ENOUGH  # the log is that of the other run
 
 
+def test_no_control_window_holds_the_rest_of_a_lasting_spike(tmp_path: Path) -> None:
+    """Bad documents in twelve steps, of which the first is the highest: its window holds one of them."""
+    rng = np.random.default_rng(13)
+    step, tokens = np.repeat(np.arange(STEPS), BATCH), np.full(STEPS * BATCH, 200)
+    loss = 2 + 8 * (step + 10.0) ** -0.4 + 0.3 * rng.standard_normal(len(step))
+    bad = (step >= BAD) & (step < BAD + 12) & (np.arange(len(step)) % 3 == 0)
+    loss[bad] += np.where(step[bad] == BAD, 5.5, 4.5)
+    log = {"step": step, "tokens": tokens, "document": [f"d{i}" for i in range(len(step))], "loss": loss}
+    pq.write_table(pa.table(log), tmp_path / "log.parquet")
+    run = analysed("now", np.bincount(step, weights=tokens * loss) / np.bincount(step, weights=tokens), None)
+    documents = analyse_drawn(DRAWN, tmp_path, run, []).spikes[BAD]
+    assert documents.avoided == (BAD - 5, BAD + 11) and documents.comparison is not None
+    # The smallest p that this many control windows give: one of them would hold five bad steps of the same spike.
+    assert documents.comparison.p == 1 / (1 + documents.comparison.controls)
+
+
 def test_windows_alone_are_not_enough(world: tuple[Path, np.ndarray]) -> None:
     for twin in ("none", "unrelated"):
         cause = causes(world, twin)[f"now.cause.{BAD}"]

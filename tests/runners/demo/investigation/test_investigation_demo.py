@@ -24,7 +24,7 @@ from tests.pages import block
 
 pytestmark = pytest.mark.slow
 
-STEPS = 720
+STEPS = 1200  # with fewer control windows p of the documents is too coarse among all questions
 SHARD = (STEPS // 2, STEPS // 2 + 11)
 FAULT = (3 * STEPS // 4, 3 * STEPS // 4 + 1)
 
