@@ -27,6 +27,9 @@ Status = Literal["identical", "changed", "no significant drift", "too few to tes
 UNTESTABLE = ("neither run measured their tokens", "holds no tokens", "holds a token")
 """In the reason of DRIFT where what two runs share is not known, or a side has no tokens."""
 
+BY_CONTENT_ALONE = "documents were followed by their content alone, so that edits count as removed and added"
+"""Fact of a comparison with a run of an earlier version, which lists no ids and sketches."""
+
 NAMED = 2
 """Domains that a part of the sentence names."""
 
@@ -65,6 +68,8 @@ def conclude(tables: Mapping[str, pa.Table]) -> Conclusion:
     came = [row for row in domains if not _before(row) and _now(row)]
     went = [row for row in domains if _before(row) and not _now(row)]
     facts = list(_facts(whole, domains, came, went, pattern_text(tables)))
+    if facts and whole["edited"] is None:
+        facts.append(BY_CONTENT_ALONE)
     if not facts:
         documents = _documents(_now(whole))
         status: Status = "identical"

@@ -189,6 +189,7 @@ def test_an_unknown_overlap_is_not_called_too_few() -> None:
         tables(documents, drift=[distance(None, "both hold 800 documents, and neither run measured their tokens")])
     )
     assert made.status == "not tested" and "neither run measured" in made.headline
+    assert "; documents were followed by their content alone, so that edits count as removed" in made.headline
 
 
 def test_rows_fit_the_schemas() -> None:
