@@ -253,8 +253,9 @@ def _part_rows(
 
 def unknown_overlap(kept: int) -> str:
     """Why two runs that share documents cannot be tested, and what to do."""
+    documents = "1 document" if kept == 1 else f"{kept:,} documents"
     return (
-        f"both hold {kept} documents, and neither run measured their tokens, nor has its sample all of them: name this "
+        f"both hold {documents}, and neither run measured their tokens, nor has its sample all of them: name this "
         "baseline in the current audit file (baseline: {run: RUN}) and run it again with corpus-audit run, which reads "
         "what it must"
     )

@@ -27,6 +27,9 @@ Status = Literal["identical", "changed", "no significant drift", "too few to tes
 UNTESTABLE = ("neither run measured their tokens", "holds no tokens", "holds a token")
 """In the reason of DRIFT where what two runs share is not known, or a side has no tokens."""
 
+BY_CONTENT_ALONE = "documents were followed by their content alone, so that edits count as removed and added"
+"""Fact of a comparison with a run of an earlier version, which lists no ids and sketches."""
+
 NAMED = 2
 """Domains that a part of the sentence names."""
 
@@ -65,6 +68,8 @@ def conclude(tables: Mapping[str, pa.Table]) -> Conclusion:
     came = [row for row in domains if not _before(row) and _now(row)]
     went = [row for row in domains if _before(row) and not _now(row)]
     facts = list(_facts(whole, domains, came, went, pattern_text(tables)))
+    if facts and whole["edited"] is None:
+        facts.append(BY_CONTENT_ALONE)
     if not facts:
         documents = _documents(_now(whole))
         status: Status = "identical"
@@ -176,15 +181,14 @@ def _facts(whole: Row, domains: Sequence[Row], came: Sequence[Row], went: Sequen
             yield f"{_documents(whole[kind])} {_were(whole[kind])} {verb}{of}{more}"
     moved = sum(row["moved_in"] for row in domains)
     if moved:
-        yield f"{_documents(moved)} moved to another domain{_routes(domains, moved)}"
+        yield f"{_documents(moved)} moved to another domain{_route(domains, moved)}"
 
 
-def _routes(domains: Sequence[Row], moved: int) -> str:
-    """The domain that most of the moved documents left, and the one that most of them entered, in brackets."""
-    out, into = (max(domains, key=lambda row: row[name]) for name in ("moved_out", "moved_in"))
-    if out["moved_out"] == into["moved_in"] == moved:
-        return f" ({out['domain']} to {into['domain']})"
-    return f" (most out of {out['domain']}, {out['moved_out']:,}, and into {into['domain']}, {into['moved_in']:,})"
+def _route(domains: Sequence[Row], moved: int) -> str:
+    """The domain that all moved documents left and the one they entered, in brackets; nothing where they differ."""
+    out = [row["domain"] for row in domains if row["moved_out"] == moved]
+    into = [row["domain"] for row in domains if row["moved_in"] == moved]
+    return f" ({out[0]} to {into[0]})" if out and into else ""
 
 
 def _listed_domains(rows: Sequence[Row], one: str, many: str, size: Any, tokens: str) -> str:
@@ -198,13 +202,16 @@ def _listed_domains(rows: Sequence[Row], one: str, many: str, size: Any, tokens:
 
 
 def _largest(domains: Sequence[Row], kind: str, named: set[str], total: int) -> str:
-    """The domains that most of the documents are of, in brackets; nothing where there is one domain."""
-    rows = sorted((row for row in domains if row[kind]), key=lambda row: (-row[kind], row["domain"]))
+    """The domains that most of the documents are of, in brackets; nothing where there is one domain.
+
+    A domain's row counts documents that moved in from another one, or out, as added or removed there: they are neither.
+    """
+    moved = {"added": "moved_in", "removed": "moved_out"}[kind]
+    numbers = {row["domain"]: row[kind] - row[moved] for row in domains}
+    rows = sorted((name for name in numbers if numbers[name]), key=lambda name: (-numbers[name], name))
     if len(domains) < 2 or not rows:
         return ""
-    parts = [
-        f"{row['domain']} {row[kind]:,}" for row in rows[:NAMED] if row["domain"] not in named or row[kind] < total
-    ]
+    parts = [f"{name} {numbers[name]:,}" for name in rows[:NAMED] if name not in named or numbers[name] < total]
     return f" ({', '.join(parts)}{', …' if len(rows) > NAMED else ''})" if parts else ""
 
 

@@ -79,6 +79,7 @@ def message_of(outcome: AuditOutcome, name: str, exit_code: int) -> Message:
 
 def drift_conclusions(run: Path) -> list[dict[str, str]]:
     """Baseline, status and headline of each comparison of a run; nothing where the run has none that can be read."""
+    rows: list[dict[str, str]]
     try:
         rows = read_run_table(run, "drift_conclusion").select(["baseline", "status", "headline"]).to_pylist()
     except (OSError, StoreError):

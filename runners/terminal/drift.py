@@ -90,7 +90,7 @@ def _parts(view: DriftView) -> str:
         return _sentence_of(view.parts.reason or "no token's share changed")
     return (
         f"{numbers.percent(mixture)} of the change of token shares is the mix of domains, "
-        f"{numbers.percent(content)} is the text within them{causes_text(view.parts.causes)}."
+        f"{numbers.percent(content)} is the text within them{causes_text(view.parts)}."
         f"{offset_text(view)}"
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from corpus_audit.checks.report.drift.readings import reading
-from corpus_audit.checks.report.drift.records import EditedRow, EditsView, PassageRow
+from corpus_audit.checks.report.drift.records import EditedRow, EditsView, PartRow, PassageRow
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.sentences import Name, Sentence
 from corpus_audit.pipelines.drift.edit_patterns import telling
@@ -54,6 +55,15 @@ def sentences(view: EditsView) -> Iterator[Sentence]:
         vanished_first = sorted(first.values(), key=lambda row: row.direction != "vanished")
         parts = [(Name(row.words), "; " if row is not vanished_first[-1] else ".") for row in vanished_first]
         yield ("Edits have in common: ", *(piece for pair in parts for piece in pair))
+
+
+def with_edits(whole: PartRow, turnover: Mapping[str, Any], tested: Sequence[Row]) -> PartRow:
+    """The parts of all documents; without causes where nothing is known of edits, though there may be some."""
+    edited = turnover.get("edited", 0)
+    followed = tested[0]["documents"] if tested else 0
+    if edited is None or (edited and not followed):
+        return replace(whole, causes=())
+    return replace(whole, followed=(followed, edited))
 
 
 def signed(value: float) -> str:

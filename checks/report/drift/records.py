@@ -56,7 +56,8 @@ class PartRow:
 
     ``*_tvd`` are the changes that the parts make, ``*_chance`` what chance alone gives; ``content_tokens`` are the
     tokens that the content changes most; ``reason`` says why there is nothing to explain. ``causes`` are the shares of
-    the content's part that edited, added and removed documents make; empty of runs of an earlier version.
+    the content's part that edited, added and removed documents make; empty where no edited document is known in both
+    versions. ``followed`` are the edited documents that are, and all of them: the others count as removed and added.
     """
 
     domain: str
@@ -70,6 +71,7 @@ class PartRow:
     content_tokens: tuple[str, ...]
     reason: str = ""
     causes: tuple[float, ...] = ()
+    followed: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

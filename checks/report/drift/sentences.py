@@ -8,7 +8,14 @@ from typing import Any
 
 from corpus_audit.checks.report.drift import edits
 from corpus_audit.checks.report.drift.readings import EVEN, Case, bounds_agree
-from corpus_audit.checks.report.drift.records import ClassifierRow, DistanceRow, DriftView, EditedRow, ShareShift
+from corpus_audit.checks.report.drift.records import (
+    ClassifierRow,
+    DistanceRow,
+    DriftView,
+    EditedRow,
+    PartRow,
+    ShareShift,
+)
 from corpus_audit.checks.text import numbers
 from corpus_audit.checks.text.safe_text import safe_text
 from corpus_audit.checks.text.sentences import Name, Sentence
@@ -179,7 +186,7 @@ def lines(view: DriftView) -> Iterator[str]:
     if view.parts.mixture is not None and view.parts.content is not None:
         yield (
             f"{numbers.percent(view.parts.mixture)} of the change is the mix of domains, "
-            f"{numbers.percent(view.parts.content)} the text{causes_text(view.parts.causes)}"
+            f"{numbers.percent(view.parts.content)} the text{causes_text(view.parts)}"
         )
 
 
@@ -232,13 +239,16 @@ def _cause(view: DriftView) -> Iterator[Sentence]:
         return
     yield (
         f"Of the change of token shares, noise included, {numbers.percent(mixture)} is the mix of domains and "
-        f"{numbers.percent(content)} is the text within them{causes_text(view.parts.causes)}."
+        f"{numbers.percent(content)} is the text within them{causes_text(view.parts)}."
         f"{offset_text(view)}",
     )
 
 
 OPPOSED = 0.05
 """Part of the change, below 0, from which a sentence says what that means."""
+
+MOST_FOLLOWED = 0.99
+"""Share of the edited documents that are known in both versions, up to which a sentence says how many are."""
 
 CAUSES = ("edits", "added", "removed")
 """Parts of DRIFT_PARTS that add up to the content."""
@@ -257,12 +267,16 @@ def offset_text(view: DriftView) -> str:
     return " A part below 0 % works against the change, and makes others larger than it." if opposed else ""
 
 
-def causes_text(causes: Sequence[float]) -> str:
+def causes_text(parts: PartRow) -> str:
     """The causes in brackets, edits first; nothing where they are not known."""
-    if not causes:
+    if not parts.causes:
         return ""
-    edits, added, removed = (numbers.percent(share) for share in causes)
-    return f" (edits {edits}, added documents {added}, removed documents {removed})"
+    edits, added, removed = (numbers.percent(share) for share in parts.causes)
+    followed, edited = parts.followed
+    some = ""
+    if followed < MOST_FOLLOWED * edited:
+        some = f" of {numbers.grouped(followed)} of the {numbers.grouped(edited)} edited documents"
+    return f" (edits{some} {edits}, added documents {added}, removed documents {removed})"
 
 
 def _domains(view: DriftView) -> Iterator[Sentence]:

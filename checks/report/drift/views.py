@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.checks.report.drift.edits import edits_view
+from corpus_audit.checks.report.drift.edits import edits_view, with_edits
 from corpus_audit.checks.report.drift.readings import case, move, reading, separation, token_text
 from corpus_audit.checks.report.drift.records import (
     ClassifierRow,
@@ -85,7 +85,7 @@ def _view(label: str, number: int, baselines: int, tables: Mapping[str, pa.Table
         moved_documents=tuple(
             sorted((row for row in of_documents if row.reading == "moved"), key=lambda row: -abs(row.difference or 0.0))
         ),
-        parts=parts[0],
+        parts=with_edits(parts[0], rows("turnover")[0], rows("drift_edits", statistic="jsd", domain=ALL_DOMAINS)),
         part_rows=tuple(ordered[:LISTED]),
         risers=risers,
         fallers=fallers,

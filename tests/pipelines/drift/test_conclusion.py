@@ -105,6 +105,15 @@ def test_documents_that_moved_are_tested_by_the_shares_of_their_domains() -> Non
     assert few.headline == "Only 5 documents moved to another domain (a to b); too few to test, no text changed."
 
 
+def test_documents_that_moved_are_not_counted_as_added_or_removed() -> None:
+    left = turnover("a", kept=90, removed=8, moved_out=7)
+    came = turnover("b", kept=90, added=9, moved_in=7)
+    made = conclude(tables([turnover(ALL_DOMAINS, kept=187, added=2, removed=1), left, came, turnover("c", kept=0)]))
+    assert made.headline.startswith(
+        "Only 2 documents were added (b 2); 1 document was removed (a 1); 7 documents moved to another domain (a to b);"
+    )
+
+
 def test_edits_come_first_with_what_most_of_them_have_in_common() -> None:
     documents = [
         turnover(ALL_DOMAINS, kept=1, edited=974, renamed=416, added=1_200, removed=375, replaced=375),
@@ -189,6 +198,7 @@ def test_an_unknown_overlap_is_not_called_too_few() -> None:
         tables(documents, drift=[distance(None, "both hold 800 documents, and neither run measured their tokens")])
     )
     assert made.status == "not tested" and "neither run measured" in made.headline
+    assert "; documents were followed by their content alone, so that edits count as removed" in made.headline
 
 
 def test_rows_fit_the_schemas() -> None:

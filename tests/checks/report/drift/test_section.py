@@ -7,8 +7,9 @@ import pytest
 
 from corpus_audit.checks.report.drift import charts as drift_charts
 from corpus_audit.checks.report.drift import section
+from corpus_audit.checks.report.drift.edits import with_edits
 from corpus_audit.checks.report.drift.readings import bounds_agree, move, separation, token_text
-from corpus_audit.checks.report.drift.records import DriftView
+from corpus_audit.checks.report.drift.records import DriftView, PartRow
 from corpus_audit.checks.report.page.html import _environment
 from corpus_audit.checks.text.safe_text import cell_width
 from corpus_audit.checks.text.sentences import Name
@@ -111,6 +112,21 @@ def test_drift_is_reported_with_figure_interval_and_chance(view: DriftView) -> N
         output
     )
     assert "Changed</p>" in page(view)
+
+
+def test_what_edits_make_of_the_change_says_of_how_many_documents(view: DriftView) -> None:
+    parts = replace(view.parts, causes=(0.2, 0.1, 0.1), followed=(1_000, 7_126))
+    assert "(edits of 1,000 of the 7,126 edited documents 20.0 %, added" in " ".join(
+        sentences(replace(view, parts=parts))
+    )
+    assert "(edits 20.0 %, added" in " ".join(sentences(replace(view, parts=replace(parts, followed=(7_120, 7_126)))))
+
+
+@pytest.mark.parametrize(("edited", "followed", "known"), [(None, 0, False), (9, 0, False), (9, 9, True), (0, 0, True)])
+def test_edits_that_are_not_known_are_not_0_per_cent(edited: int | None, followed: int, known: bool) -> None:
+    rows = [{"documents": followed}] if followed else []
+    whole = PartRow("(all)", True, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1, (), causes=(0.0, 0.25, 0.25))
+    assert bool(with_edits(whole, {"edited": edited}, rows).causes) == known
 
 
 def test_parts_that_work_against_each_other_are_explained(view: DriftView) -> None:
