@@ -1,8 +1,8 @@
 """Steps of sketching that are written as vector instructions, as the compiler does not find them in loops.
 
-For the most part of a long document nearly no shingle is the smallest of its bin. `hash_shingles` therefore compares
-the hashes of 64 shingles with a bound while they are in registers, and returns which are below it as one mask; and
-`lower_minima` takes three of them at a time without a branch: how many there are cannot be predicted, and a
+Late in a long document hardly any shingle is the smallest of its bin so far. `hash_shingles` therefore compares the
+hashes of 64 shingles with a bound while they are in registers, and returns as one mask which are not above it;
+`lower_minima` looks at three of those at a time without a branch, because their number cannot be predicted and a
 misprediction takes as long as hashing twenty shingles.
 """
 
@@ -19,16 +19,19 @@ AT_ONCE = 64
 """Shingles hashed by one call: a bit each of the mask."""
 
 BINS = 64
-"""Bins of a sketch; the leading bits of a hash are the number of its bin."""
+"""Bins of a sketch, and its bytes."""
 
 BIN_BITS = 6
+"""Leading bits of a hash that are the number of its bin."""
 
 _LANES = 16
 """Hashes in a vector: one of AVX-512, two of AVX2, four of NEON."""
 
 _MULTIPLIERS = (0x7F4A7C15, 0x27D4EB4F, 0x9E3779F9, 0x6659FD93, 0x78BD642F)  # of `ngrams.shingle_hash`
 _WITHOUT_BIN = 2 ** (32 - BIN_BITS) - 1
+
 _TAKEN = 3
+"""Hashes that `lower_minima` looks at, whether or not so many are marked."""
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _HASHES, _MINIMA = ir.VectorType(_I32, _LANES), ir.VectorType(_I32, BINS)
@@ -76,7 +79,7 @@ def hash_shingles(typing_context: Any, ids: Any, start: Any, bound: Any, hashes:
 
 @intrinsic
 def lower_minima(typing_context: Any, mask: Any, hashes: Any, at: Any, minima: Any) -> Any:
-    """Lower the minimum of its bin by each of the first three hashes that a mask marks.
+    """Look at the first three hashes that a mask marks: each lowers the minimum of its bin if it is below that.
 
     Args:
         mask: uint64, of `hash_shingles`.
@@ -84,8 +87,8 @@ def lower_minima(typing_context: Any, mask: Any, hashes: Any, at: Any, minima: A
         minima: uint32 [BINS], changed.
 
     Returns:
-        uint64, the mask without them. In place of a third or a second that lacks, the first of all `AT_ONCE` hashes is
-        taken, whose bin it may lower as well.
+        uint64, the mask without them. Where it marks fewer than three, the first of all `AT_ONCE` hashes is looked at
+        instead, which is a hash of the same document.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

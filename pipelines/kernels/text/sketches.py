@@ -30,11 +30,12 @@ EMPTY = 0
 """Value of a bin that no shingle of the document falls into."""
 
 _BATCH = 8 * AT_ONCE
-"""Shingles hashed before they are spread: 2 KiB stay in the nearest cache, and what was just written as vectors is not
-read at once as single hashes, which would wait for it."""
+"""Shingles hashed before they are spread over the bins. 2 KiB stay in the nearest cache; and a hash that is read just
+after it was written as part of a vector has to wait for the write."""
 
-_SELDOM = 2 * _BATCH
-"""Shingles of a document after which fewer are below the highest minimum of a bin: about 300 / n of those after n."""
+_FILTERED = 2 * _BATCH
+"""Shingles of a document after which only those below the highest minimum of a bin are looked at: after n shingles,
+about a share of 300 / n."""
 
 
 @kernel
@@ -44,7 +45,8 @@ def _sketches(ids, offsets, padded, minima, hashes, masks, firsts, out):
         begin, end = offsets[d], offsets[d + 1]
         t, n = ids, max(end - begin - SHINGLE + 1, 1)
         last = begin + max(n - AT_ONCE, 0)  # the last call hashes some a second time, which changes no minimum
-        # Of a shorter document the first n hashes are used, whatever follows it; here nothing does, or not its filler.
+        # Of a document with fewer shingles the first n hashes are used, so that it does not matter what follows it in
+        # `ids`: except for its filler, and at the end, where nothing does.
         if end - begin < SHINGLE or last + len(padded) > len(ids):
             for i in range(n + SHINGLE - 1):
                 padded[i] = ids[begin + i] if begin + i < end else empty  # cut to the type: no token
@@ -53,7 +55,7 @@ def _sketches(ids, offsets, padded, minima, hashes, masks, firsts, out):
             minima[k] = empty
         for start in range(0, n, _BATCH):
             m = min(_BATCH, n - start)
-            if start >= _SELDOM:
+            if start >= _FILTERED:
                 bound = join_minima(minima)
                 for k in range(0, m, AT_ONCE):
                     masks[k // AT_ONCE] = hash_shingles(t, min(begin + start + k, last), bound, hashes, k)
@@ -66,7 +68,7 @@ def _sketches(ids, offsets, padded, minima, hashes, masks, firsts, out):
                 hash_shingles(t, min(begin + start + k, last), empty, hashes, k)
             if n >= AT_ONCE:
                 m = (m + AT_ONCE - 1) // AT_ONCE * AT_ONCE
-            hashes[m] = empty  # where their number is odd; changes no minimum
+            hashes[m] = empty  # for an odd number of them; changes no minimum
             # Two sets of bins in turn, so that an update seldom waits for the one before it; a conditional move, no
             # branch.
             half = (m + 1) // 2
@@ -99,6 +101,7 @@ def sketches(ids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     firsts = np.empty(len(offsets) - 1, np.uint32)
     out = np.empty((len(offsets) - 1, BINS), np.uint8)
+    ids = np.ascontiguousarray(ids)  # which is what the vector instructions read
     minima, hashes = np.empty(2 * BINS, np.uint32), np.empty(_BATCH + 1, np.uint32)
     padded, masks = np.zeros(AT_ONCE + SHINGLE - 1, ids.dtype), np.empty(_BATCH // AT_ONCE, np.uint64)
     _sketches(ids, offsets, padded, minima, hashes, masks, firsts, out)
