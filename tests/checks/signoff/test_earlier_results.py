@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from corpus_audit.checks.policy.judge import References, judge
+from corpus_audit.checks.signoff.predicate import same_not_judged
 from corpus_audit.pipelines.storage.run_directory import RunDirectory
 from corpus_audit.schemas.errors import VerificationError
 from corpus_audit.schemas.run import strict_json
-from corpus_audit.schemas.run.results import FORMAT_1, Verdict, read_results
+from corpus_audit.schemas.run.results import FORMAT_1, NotJudged, Verdict, read_results
 from corpus_audit.schemas.spec.policy_file import load_policy
 from tests.checks.signoff.world import World, build_world, sign_world
 
@@ -50,3 +51,13 @@ def test_figures_of_earlier_results_have_to_follow_from_the_tables(tmp_path: Pat
     with pytest.raises(VerificationError) as refused:
         world.verify()
     assert refused.value.code == "verdict"
+
+
+def test_of_the_figures_without_a_rule_earlier_releases_listed_the_first_20() -> None:
+    listed = tuple(
+        NotJudged(metric="contamination_share", slice=f"benchmark={n}", what="leaked", value=0.5, n=9, unit="share")
+        for n in range(30)
+    )
+    assert same_not_judged(listed[:20], listed) and same_not_judged(listed, listed)
+    assert not same_not_judged(listed[:19], listed) and not same_not_judged(listed[1:21], listed)
+    assert not same_not_judged(listed, listed[:20])
