@@ -96,15 +96,16 @@ def _shard(demo: InvestigationDemo, findings: Sequence[Finding]) -> str:
     )
     spike = spike_at(findings, demo.shard)
     documents = documents_at(findings, spike)
-    if spike is None or documents is None or documents.reading is not Reading.SHOWN:
+    if spike is None or documents is None or documents.reading not in (Reading.SHOWN, Reading.CHANCE):
         return f"{text}The findings do not name it."
     named = documents_of(documents)
     right = sum(map(is_of_shard, named))
+    among = ", though not beyond chance among all questions" if documents.reading is Reading.CHANCE else ""
     first = f", first {safe_text(named[0], 80)}" if named else ""
     return (
         f"{text}{spike.id} is a rise of {_rise(spike)}; not ruled out: {_states(spike, State.NOT_RULED_OUT)}. "
-        f"{documents.id} says that the documents are unlike those of other steps; of the {len(named)} that it names "
-        f"{right} are of {BAD_SHARD}{first}.{_cause(findings, spike)}"
+        f"{documents.id} says that the documents are unlike those of other steps{among}; of the {len(named)} that it "
+        f"names {right} are of {BAD_SHARD}{first}.{_cause(findings, spike)}"
     )
 
 
