@@ -158,6 +158,7 @@ def test_run_as_json(engine, audit, capsys):
         "reasons": [],
         "splits_read": 3,
         "splits_cached": 2,
+        "drift": [],
         "notifications": [],
         "exit_code": 0,
     }

@@ -178,9 +178,8 @@ def drift_summary(
             # In full only far beyond chance: else it would add its own error to an excess that may be high by chance.
             beyond = 1 - (above / excess) ** 2
             excess += beyond * unseen_drift(contrast, exchange, excess, seed, workers)
-        low, high = excess_bounds(
-            excess, above, below, _widened(variance, freedom), least_ratio(chance, freedom), new_documents=not edited
-        )
+        least = 0.0 if edited else least_ratio(chance, freedom)  # what edits differ by is not what documents do
+        low, high = excess_bounds(excess, above, below, _widened(variance, freedom), least, new_documents=not edited)
     distances["jsd"] = replace(distances["jsd"], null_mean=values["jsd"] - excess)
     return DriftSummary(distances, permutations, low, min(high, 1.0), None, note)  # no divergence is above 1 bit
 
