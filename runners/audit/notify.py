@@ -14,17 +14,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from corpus_audit.checks.outputs.escaping import code, prose
 from corpus_audit.checks.outputs.formats import FORMATS, OUTPUTS_FOLDER
 from corpus_audit.checks.text.safe_text import safe_text
-from corpus_audit.pipelines.storage.run_directory import read_run_table
-from corpus_audit.schemas.errors import StoreError
+from corpus_audit.runners.audit.outcome import AuditOutcome, drift_conclusions
 from corpus_audit.schemas.spec.notify import Event, NotifySpec, url_problem
-
-if TYPE_CHECKING:
-    from corpus_audit.runners.audit.outcome import AuditOutcome
 
 _STOPPED = 2.0
 """Seconds in which a killed command has to end."""
@@ -75,16 +71,6 @@ def message_of(outcome: AuditOutcome, name: str, exit_code: int) -> Message:
         text = f"# {event}: {code(name)}\n\nThe summary cannot be read: {prose(str(error))}\n"
     drift = "\n".join(row["headline"] for row in drift_conclusions(outcome.run_dir))
     return Message(event, name, str(outcome.run_dir), exit_code, text, drift or None)
-
-
-def drift_conclusions(run: Path) -> list[dict[str, str]]:
-    """Baseline, status and headline of each comparison of a run; nothing where the run has none that can be read."""
-    rows: list[dict[str, str]]
-    try:
-        rows = read_run_table(run, "drift_conclusion").select(["baseline", "status", "headline"]).to_pylist()
-    except (OSError, StoreError):
-        return []
-    return rows
 
 
 def message_of_error(error: Exception, name: str, exit_code: int) -> Message:

@@ -1,11 +1,12 @@
-"""The outcome of a run, for the command line and for notifications."""
+"""The outcome of a run, and what its comparisons conclude, for the command line and for notifications."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus_audit.schemas.errors import ExitCode
+from corpus_audit.pipelines.storage.run_directory import read_run_table
+from corpus_audit.schemas.errors import ExitCode, StoreError
 from corpus_audit.schemas.run.results import Results
 
 
@@ -34,3 +35,13 @@ class AuditOutcome:
     results: Results | None = None
     unchanged: bool = False
     notes: tuple[str, ...] = ()
+
+
+def drift_conclusions(run: Path) -> list[dict[str, str]]:
+    """Baseline, status and headline of each comparison of a run; nothing where the run has none that can be read."""
+    rows: list[dict[str, str]]
+    try:
+        rows = read_run_table(run, "drift_conclusion").select(["baseline", "status", "headline"]).to_pylist()
+    except (OSError, StoreError):
+        return []
+    return rows

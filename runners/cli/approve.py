@@ -95,7 +95,7 @@ def _facts(pending: PendingSignoff) -> Iterator[tuple[str, str]]:
     from corpus_audit.checks.policy.not_judged import lines as not_judged_lines
     from corpus_audit.checks.text.numbers import plural
     from corpus_audit.checks.text.wording import bound_text, figure
-    from corpus_audit.runners.audit.notify import drift_conclusions
+    from corpus_audit.runners.audit.outcome import drift_conclusions
 
     signed, results = pending.measured, pending.results
     corpus, policy, plan = signed.corpus, signed.policy, signed.plan

@@ -218,10 +218,10 @@ def show_outcome(
 
     ``notifications`` are the results of the hooks; ``more`` is added to the JSON.
     """
-    from corpus_audit.runners.audit.notify import drift_conclusions
-
     report = outcome.run_dir / "report.html"
     if as_json:
+        from corpus_audit.runners.audit.outcome import drift_conclusions
+
         emit_json(
             schema,
             {
