@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus_audit.pipelines.kernels.text.sketches import BINS
+from corpus_audit.pipelines.kernels.text.shingle_vectors import BINS
 from corpus_audit.pipelines.measures.document_sample import DOCUMENTS_KEPT
 from corpus_audit.pipelines.measures.identities import NO_ID
 from corpus_audit.pipelines.storage.merging import sort_order

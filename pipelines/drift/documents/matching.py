@@ -43,7 +43,8 @@ import numpy.typing as npt
 
 from corpus_audit.pipelines.drift.documents.document_tables import DocumentTable, codes_of
 from corpus_audit.pipelines.kernels.drift.pairing import assign, similarities
-from corpus_audit.pipelines.kernels.text.sketches import BINS, EMPTY
+from corpus_audit.pipelines.kernels.text.shingle_vectors import BINS
+from corpus_audit.pipelines.kernels.text.sketches import EMPTY
 from corpus_audit.pipelines.measures.identities import NO_ID
 
 EDITED = 0.2
