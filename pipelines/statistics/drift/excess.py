@@ -49,6 +49,10 @@ differ by most, and not in rare tokens, which are much of the chance."""
 DEGREES_OF_LIKE_DOCUMENTS = 16.0
 """Degrees of freedom that this counts for, beside those of the variance that the influences give."""
 
+MOST_OF_CHANCE = 0.4
+"""Of the standard deviation of chance, that this is at most: with few tokens chance has few directions, and all drift
+would be like it. The intervals of nulls are then at most a quarter longer."""
+
 MOST_OF_SQUARE = 0.2
 """Of D^2 that L times 1.96^2 may grow to at the upper bound D: a relative standard error of 0.23."""
 
@@ -173,7 +177,8 @@ def excess_bounds(
 def least_ratio(chance: Chance, freedom: float) -> float:
     """What is taken for L / excess at least, above the excess, where L has some degrees of freedom; in bits."""
     weight = DEGREES_OF_LIKE_DOCUMENTS / (DEGREES_OF_LIKE_DOCUMENTS + freedom)
-    return weight * LIKE_DOCUMENTS * chance.of_documents
+    deviation = float(chance.null["jsd"].std()) / (1 - chance.carried)
+    return min(weight * LIKE_DOCUMENTS * chance.of_documents, MOST_OF_CHANCE * deviation)
 
 
 def unseen_drift(contrast: TokenContrast, exchange: Exchange, excess: float, seed: int, workers: int = 1) -> float:

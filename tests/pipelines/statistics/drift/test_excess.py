@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from corpus_audit.pipelines.statistics.drift.divergence import jensen_shannon
 from corpus_audit.pipelines.statistics.drift.excess import (
     LIKE_DOCUMENTS,
+    MOST_OF_CHANCE,
     MOST_OF_SQUARE,
     NORMAL_QUANTILE,
     Chance,
@@ -172,9 +173,10 @@ def test_what_documents_differ_by_is_taken_for_drift_where_the_influences_are_fe
     null = 3.0 * rng.standard_normal(200_000) ** 2 + 1.0 * rng.standard_normal(200_000) ** 2
     chance = Chance(np.zeros((128, 1)), {"jsd": null}, {"jsd": np.array([5.0])}, 0.0)
     assert chance.of_documents == pytest.approx(4 * (9 + 1) / (3 + 1), rel=0.02)
-    few, many = least_ratio(chance, 8.0), least_ratio(chance, 200.0)
-    assert few == pytest.approx(LIKE_DOCUMENTS * chance.of_documents * 16 / 24)
-    assert many < few / 8
+    few, many = least_ratio(chance, 8.0), least_ratio(chance, 1_000.0)
+    assert few == pytest.approx(MOST_OF_CHANCE * null.std()), "two directions are few"
+    assert many == pytest.approx(LIKE_DOCUMENTS * chance.of_documents * 16 / 1_016)
+    assert least_ratio(chance, 5_000.0) == pytest.approx(many * 1_016 / 5_016)
 
 
 @pytest.mark.slow
