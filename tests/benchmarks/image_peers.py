@@ -64,8 +64,8 @@ if sys.argv[2] == "all":
 lab.find_issues(named, n_jobs=1, verbose=False)
 sets = {kind: [[Path(name).name for name in one] for one in lab.info[kind]["sets"]] for kind in list(named)[:2]}
 grey = lab.issues.index[lab.issues["is_grayscale_issue"]]
-found = {**sets, "grey": [Path(name).name for name in grey], "version": cleanvision.__version__}
-Path(sys.argv[3]).write_text(json.dumps(found))
+results = {**sets, "grey": [Path(name).name for name in grey], "version": cleanvision.__version__}
+Path(sys.argv[3]).write_text(json.dumps(results))
 """
 
 
@@ -149,10 +149,10 @@ def theirs(python: str, folder: Path) -> tuple[Answers, str]:
         done = subprocess.run([python, "-c", PEER, folder, "named", output], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"cleanvision ended with an error: {last_line(done.stderr)}")
-        found = json.loads(output.read_text())
-    exact = frozenset(frozenset(each) for each in found["exact_duplicates"])
-    near = {pair for each in found["near_duplicates"] for pair in pairs(each)}
-    return Answers(exact, frozenset(near - _within(exact)), frozenset(found["grey"])), found["version"]
+        results = json.loads(output.read_text())
+    exact = frozenset(frozenset(each) for each in results["exact_duplicates"])
+    near = {pair for each in results["near_duplicates"] for pair in pairs(each)}
+    return Answers(exact, frozenset(near - _within(exact)), frozenset(results["grey"])), results["version"]
 
 
 def with_all_checks(python: str, folder: Path) -> str:
@@ -219,9 +219,9 @@ def main() -> int:
     print(f"{'grey with transparency':32}{len(with_alpha):8,}{len(other.grey & with_alpha):20,}")
     print(f"cleanvision with all its checks {ended}")
     if options.json is not None:
-        found = {"images": images, "planted_near": sorted(planted), "cleanvision": version, "all_checks": ended}
+        results = {"images": images, "planted_near": sorted(planted), "cleanvision": version, "all_checks": ended}
         answers = {"ours": _plain(own) | {"grey_with_alpha": sorted(with_alpha)}, "theirs": _plain(other)}
-        options.json.write_text(json.dumps(found | answers, indent=1) + "\n")
+        options.json.write_text(json.dumps(results | answers, indent=1) + "\n")
     agree = own.exact == other.exact and own.grey == other.grey
     return int(not agree or len(own.near & planted) < len(other.near & planted))
 

@@ -85,10 +85,10 @@ def test_what_no_rule_judges_is_asked_about(run_cli, tmp_path, monkeypatch):
     world = prepared(run_cli, tmp_path, compared=True)
     assert run_cli("keys", "allow", world.run / "policy.yaml")[0] == 0
     monkeypatch.setattr(approve, "is_terminal", lambda _: True)
-    asked = []
+    questions = []
 
     def confirm(question, **_):
-        asked.append(question)
+        questions.append(question)
         raise click.Abort
 
     monkeypatch.setattr(click, "confirm", confirm)
@@ -97,7 +97,7 @@ def test_what_no_rule_judges_is_asked_about(run_cli, tmp_path, monkeypatch):
     shown = " ".join(out.split())
     assert f"Drift {HEADLINE}" in shown
     assert "Not judged documents that the baseline does not have: 9 of 150 (6 %), baseline=last" in shown
-    assert asked == ["No rule judges 1 figure (above, Not judged). Sign this all the same?"]
+    assert questions == ["No rule judges 1 figure (above, Not judged). Sign this all the same?"]
     assert not list(world.output.glob("signoffs/*"))
 
 

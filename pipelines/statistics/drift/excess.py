@@ -51,7 +51,7 @@ DEGREES_OF_LIKE_DOCUMENTS = 16.0
 
 MOST_OF_CHANCE = 0.4
 """Of the standard deviation of chance, that this is at most: with few tokens chance has few directions, and all drift
-would be like it. The intervals of nulls are then at most a quarter longer."""
+would be like it. At an excess of 0 the interval is then a quarter longer than it is without."""
 
 MOST_OF_SQUARE = 0.2
 """Of D^2 that L times 1.96^2 may grow to at the upper bound D: a relative standard error of 0.23."""
@@ -116,9 +116,12 @@ class Chance:
 
         With C the covariance of the difference of the sides' shares that chance makes, in the metric of `influence`,
         the draws have the mean tr C and the variance 2 tr C^2, and a drift mu adds 4 mu' C mu: on average over mu with
-        the covariance C itself, and over mu' mu, that is 4 tr C^2 / tr C.
+        the covariance C itself, and over mu' mu, that is 4 tr C^2 / tr C. 0 where chance changes nothing, as where all
+        documents are made of one token.
         """
         null = self.null["jsd"]
+        if not null.any():
+            return 0.0
         return 2 * float(null.var()) / (float(null.mean()) * (1 - self.carried) ** 2)
 
 

@@ -75,9 +75,9 @@ def test_pairs_of_a_clustered_contrast_are_refused() -> None:
 
 def test_take_follows_the_order_given() -> None:
     counts = np.random.default_rng(3).poisson(1.0, (6, 5))
-    taken = document_tokens(counts).take(np.array([4, 0, 4]))
+    selected = document_tokens(counts).take(np.array([4, 0, 4]))
     expected = document_tokens(counts[[4, 0, 4]])
-    assert np.array_equal(taken.ids, expected.ids) and np.array_equal(taken.offsets, expected.offsets)
+    assert np.array_equal(selected.ids, expected.ids) and np.array_equal(selected.offsets, expected.offsets)
 
 
 def test_an_exchange_is_that_of_the_versions_themselves() -> None:

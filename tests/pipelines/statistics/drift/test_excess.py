@@ -179,6 +179,12 @@ def test_what_documents_differ_by_is_taken_for_drift_where_the_influences_are_fe
     assert least_ratio(chance, 5_000.0) == pytest.approx(many * 1_016 / 5_016)
 
 
+def test_documents_of_one_token_have_no_drift_and_no_chance() -> None:
+    lengths = np.random.default_rng(3).integers(1, 9, size=(2, 200, 1))
+    summary = drift_summary(contrast(lengths[0], lengths[1]), 99)
+    assert (summary.low, summary.high, summary.distances["jsd"].excess) == (0.0, 0.0, 0.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(200, 200, 0), (60, 60, 300), (0, 100, 300)])
 def test_the_variance_is_that_of_repeated_draws(sizes: tuple[int, int, int]) -> None:
